@@ -1,0 +1,41 @@
+PYTHON ?= python3
+VENV ?= .venv
+RUN = $(VENV)/bin/python
+
+.PHONY: help demo test lint types docs django-suite browser check clean
+
+help:  ## Show what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+demo: $(VENV)/.demo  ## Start the example site with its own Redis, and replay real traffic against it
+	@$(RUN) example_project/demo.py $(ARGS)
+
+test: $(VENV)/.test  ## Run the tests with the Python at hand
+	@$(RUN) -m pytest -n 2 $(ARGS)
+
+lint: $(VENV)/.lint  ## Check style and formatting
+	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check .
+
+types: $(VENV)/.types  ## Check types with mypy and pyright
+	@$(RUN) -m mypy && $(RUN) -m pyright --pythonpath $(RUN)
+
+docs: $(VENV)/.docs  ## Build the documentation, warnings being errors
+	@$(RUN) -m sphinx -W -n -q -b html docs docs/_build/html
+
+django-suite: $(VENV)/.test  ## Run Django's own cache and session tests against the backend
+	@$(RUN) -m tests.django_suite
+
+browser: $(VENV)/.browser  ## Look at the pages in a headless Chromium
+	@$(RUN) -m pytest tests/browser $(ARGS)
+
+check: lint types docs test django-suite  ## Everything but the browser
+
+clean:  ## Remove what was made
+	rm -rf $(VENV) .cache .tox .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist docs/_build example_project/var
+
+$(VENV)/bin/python:
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.%: $(VENV)/bin/python pyproject.toml
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@

@@ -1,0 +1,80 @@
+"""The whole cache layer of a Django site, over the Redis that its Celery broker already uses."""
+
+from __future__ import annotations
+
+from .client import CacheClient
+from .exceptions import (
+    CacheUnavailableError,
+    ConfigurationError,
+    DripcacheError,
+    InvalidKeyError,
+    SerializationError,
+)
+from .manager import CacheManager
+from .shortcuts import (
+    acache_decr,
+    acache_delete,
+    acache_delete_many,
+    acache_get,
+    acache_get_many,
+    acache_get_or_set,
+    acache_has,
+    acache_incr,
+    acache_set,
+    acache_set_many,
+    aget_cache_json,
+    aset_cache_json,
+    cache,
+    cache_decr,
+    cache_delete,
+    cache_delete_many,
+    cache_get,
+    cache_get_many,
+    cache_get_or_set,
+    cache_has,
+    cache_incr,
+    cache_set,
+    cache_set_many,
+    get_cache_json,
+    set_cache_json,
+)
+from .stats import CacheStats, Health
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CacheClient",
+    "CacheManager",
+    "CacheStats",
+    "CacheUnavailableError",
+    "ConfigurationError",
+    "DripcacheError",
+    "Health",
+    "InvalidKeyError",
+    "SerializationError",
+    "acache_decr",
+    "acache_delete",
+    "acache_delete_many",
+    "acache_get",
+    "acache_get_many",
+    "acache_get_or_set",
+    "acache_has",
+    "acache_incr",
+    "acache_set",
+    "acache_set_many",
+    "aget_cache_json",
+    "aset_cache_json",
+    "cache",
+    "cache_decr",
+    "cache_delete",
+    "cache_delete_many",
+    "cache_get",
+    "cache_get_many",
+    "cache_get_or_set",
+    "cache_has",
+    "cache_incr",
+    "cache_set",
+    "cache_set_many",
+    "get_cache_json",
+    "set_cache_json",
+]

@@ -1,0 +1,256 @@
+"""
+The two drivers: the only places where a flow meets a connection.
+
+``run`` executes the steps of a flow on a connection of the process' pool, ``arun`` on one of the event loop's. Both
+throw every exception into the flow, BaseException included, so that a flow that is interrupted can still clean up.
+A connection on which anything but a refused command happened is closed, never reused: no reply is left for the next
+caller. Nothing is ever sent twice, except a script that the server said it does not have. A call is over by its
+deadline, whatever it waits for.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asgiref.sync import sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
+from redis.exceptions import NoScriptError, ResponseError
+
+from .exceptions import CacheUnavailableError
+from .flows.replay import replay
+from .flows.steps import Command, Encode, Load, Note, Pipeline, Refused, Script
+
+if sys.version_info >= (3, 11):
+    from asyncio import timeout
+else:
+    from async_timeout import timeout  # pyright: ignore[reportMissingImports]
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from .flows.steps import Step
+    from .typing import Flow, Link, Reply
+
+T = TypeVar("T")
+
+_NOT_YET = "what could not be written earlier is still to be removed"
+
+TOO_LARGE = "TOOLARGE"
+"""The code of what is refused by ourselves, for its size."""
+
+Exchange = Command | Script | Pipeline
+
+_REFUSAL = re.compile(r"WRONGTYPE|value is not an? (?:integer|valid float)|would overflow|string exceeds maximum")
+
+
+def run(flow: Flow[T], link: Link) -> T:
+    """Run a flow to its end in this thread and return its result."""
+    return _run(flow, link, _execute)
+
+
+async def arun(flow: Flow[T], link: Link) -> T:
+    """See run()."""
+    return await _arun(flow, link, _aexecute)
+
+
+def _run(flow: Flow[T], link: Link, execute: Callable[[Any, Link], Any]) -> T:
+    try:
+        step = next(flow)
+        while True:
+            try:
+                reply = execute(step, link)
+            except BaseException as error:  # noqa: BLE001 - the flow decides, also about an interrupt
+                step = flow.throw(error)
+            else:
+                step = flow.send(reply)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+
+
+async def _arun(flow: Flow[T], link: Link, execute: Callable[[Any, Link], Awaitable[Any]]) -> T:
+    try:
+        step = next(flow)
+        while True:
+            try:
+                reply = await execute(step, link)
+            except BaseException as error:  # noqa: BLE001
+                step = flow.throw(error)
+            else:
+                step = flow.send(reply)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+
+
+def _execute(step: Step, link: Link) -> Any:
+    if isinstance(step, Load):
+        return step.loader() if step.once is None else link.flights.run(step.once, step.loader)
+    if isinstance(step, Encode):
+        return _bounded(step.codec.encode(step.value, step.key), link)
+    if isinstance(step, Note):
+        return _note(step, link)
+    if link.journal.dirty and _may_replay(step, link):
+        with _Replay(step, link):
+            _run(replay(link.journal), link, _send)
+    return _send(step, link)
+
+
+async def _aexecute(step: Step, link: Link) -> Any:
+    if isinstance(step, Load):
+        if step.once is not None:
+            return await link.flights.arun(step.once, step.loader)
+        value = step.loader()
+        return await value if inspect.isawaitable(value) else value
+    if isinstance(step, Encode):
+        try:
+            raw = step.codec.encode(step.value, step.key)
+        except SynchronousOnlyOperation:
+            raw = await sync_to_async(step.codec.encode)(step.value, step.key)
+        return _bounded(raw, link)
+    if isinstance(step, Note):
+        return _note(step, link)
+    if link.journal.dirty and _may_replay(step, link):
+        with _Replay(step, link):
+            await _arun(replay(link.journal), link, _asend)
+    return await _asend(step, link)
+
+
+def _note(step: Note, link: Link) -> None:
+    if link.journal.note(step.names, step.patterns):
+        link.distrust("what could not be cleared earlier is being removed")
+
+
+def _bounded(raw: bytes, link: Link) -> bytes | None:
+    if link.max_value_bytes is None or len(raw) <= link.max_value_bytes:
+        return raw
+    link.refused(TOO_LARGE, f"a value of {len(raw)} bytes is over MAX_VALUE_BYTES")
+    return None
+
+
+def _names(step: Exchange) -> list[Any]:
+    """Return what a step may be about: the keys of scripts, and whatever is said to commands."""
+    steps = step.steps if isinstance(step, Pipeline) else [step]
+    return [name for part in steps for name in (part.keys if isinstance(part, Script) else part.args[1:])]
+
+
+def _may_replay(step: Exchange, link: Link) -> bool:
+    """Return whether to remove now what is noted, or raise if that is refused and the step is about it."""
+    if not link.journal.rests():
+        return True
+    if link.journal.covers(_names(step)):
+        raise CacheUnavailableError(_NOT_YET)
+    return False
+
+
+class _Replay:
+    """
+    A claim on the journal, by one caller at a time: until it is through, nothing that is read can be trusted.
+
+    Where Redis refuses to remove what is noted, as a read-only one does, other keys may be read all the same.
+    """
+
+    def __init__(self, step: Exchange, link: Link) -> None:
+        self._step = step
+        self._journal = link.journal
+
+    def __enter__(self) -> None:
+        if not self._journal.claim():
+            raise CacheUnavailableError(_NOT_YET)
+
+    def __exit__(self, kind: object, error: BaseException | None, at: object) -> bool:
+        refused = isinstance(error, CacheUnavailableError) and error.answered
+        self._journal.settle(rest=refused)
+        return refused and not self._journal.covers(_names(self._step))
+
+
+def _send(step: Exchange, link: Link) -> Reply:
+    with link.call():
+        replies = _exchange(_first(step), link)
+        if again := _lost(step, replies):
+            replies = _merge(replies, _exchange(again, link))
+    return _answer(step, replies, link)
+
+
+async def _asend(step: Exchange, link: Link) -> Reply:
+    with link.call() as call:
+        async with timeout(call.deadline - time.monotonic()):
+            replies = await _aexchange(_first(step), link)
+            if again := _lost(step, replies):
+                replies = _merge(replies, await _aexchange(again, link))
+    return _answer(step, replies, link)
+
+
+def _exchange(commands: list[Command], link: Link) -> list[Reply]:
+    connection = link.pool.get_connection()
+    try:
+        connection.send_packed_command(connection.pack_commands([command.args for command in commands]))
+        return [_read(connection) for _ in commands]
+    except BaseException:
+        connection.disconnect()
+        raise
+    finally:
+        link.pool.release(connection)
+
+
+async def _aexchange(commands: list[Command], link: Link) -> list[Reply]:
+    pool = await link.async_pool()
+    connection = await pool.get_connection()
+    try:
+        await connection.send_packed_command(connection.pack_commands([command.args for command in commands]))
+        return [await _aread(connection) for _ in commands]
+    except BaseException:
+        connection.drop()
+        raise
+    finally:
+        pool.give_back(connection)
+
+
+def _read(connection: Any) -> Reply:
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+async def _aread(connection: Any) -> Reply:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+def _first(step: Exchange) -> list[Command]:
+    steps = step.steps if isinstance(step, Pipeline) else [step]
+    return [part.evalsha if isinstance(part, Script) else part for part in steps]
+
+
+def _lost(step: Exchange, replies: list[Reply]) -> list[Command]:
+    steps = step.steps if isinstance(step, Pipeline) else [step]
+    return [
+        part.eval
+        for part, reply in zip(steps, replies, strict=True)
+        if isinstance(part, Script) and isinstance(reply, NoScriptError)
+    ]
+
+
+def _merge(replies: list[Reply], again: list[Reply]) -> list[Reply]:
+    later = iter(again)
+    return [next(later) if isinstance(reply, NoScriptError) else reply for reply in replies]
+
+
+def _answer(step: Exchange, replies: list[Reply], link: Link) -> Reply:
+    for index, reply in enumerate(replies):
+        if isinstance(reply, ResponseError):
+            reason = f"{reply.status_code} {reply}" if getattr(reply, "status_code", None) else str(reply)
+            if not _REFUSAL.search(reason):
+                link.refused(reason.split(" ", 1)[0], reason)
+                raise CacheUnavailableError(reason, answered=True) from reply
+            replies[index] = Refused(reason)
+    if isinstance(step, Pipeline):
+        return replies
+    if isinstance(replies[0], Refused):
+        raise replies[0]
+    return replies[0]

@@ -1,0 +1,21 @@
+"""The Django app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class DripcacheConfig(AppConfig):
+    """Registers the checks, and hands the pool to Celery's publisher."""
+
+    name = "django_dripcache"
+    verbose_name = _("Cache")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Put the publisher on our pool, unless the site asks for separate ones. Never connects."""
+        from . import checks  # noqa: F401, PLC0415 - registers them
+        from .contrib.celery import install  # noqa: PLC0415 - settings are ready by now
+
+        install()

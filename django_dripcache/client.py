@@ -1,0 +1,89 @@
+"""A manager with a prefix and JSON: the ``cache`` that most of a site's code imports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._drive import arun, run
+from .codecs import JSON, TypedJsonCodec
+from .flows import values
+from .manager import CacheManager
+from .namespace import check_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .stats import Health
+    from .typing import Codec, Seconds
+
+
+class CacheClient(CacheManager):
+    """
+    A CacheManager's verbs for the keys that begin with ``prefix``, and JSON.
+
+    A prefix is no more than the beginning of its keys: ``CacheClient(manager, "prefs").get("7")`` is
+    ``manager.get("prefs:7")``. ``clear()``, ``delete_pattern()`` and the figures stay within it. Without a manager,
+    the client works over the alias ``default``.
+    """
+
+    def __init__(self, manager: CacheManager | None = None, prefix: str = "") -> None:
+        manager = CacheManager() if manager is None else manager
+        super().__init__(
+            manager.alias,
+            namespace=manager.namespace,
+            default_ttl=manager.default_ttl,
+            max_keys=manager.max_keys,
+            on_outage=manager.on_outage,
+        )
+        check_name("CacheClient(prefix=...)", prefix)
+        self.prefix = f"{manager.prefix}{prefix}:" if prefix else manager.prefix
+        check_name("CacheClient(prefix=...)", self.prefix)
+
+    def health_check(self) -> Health:
+        """Ask the server how it is, and tell what this process has seen of it; it never raises for an outage."""
+        return run(self._health(), self._client.server)
+
+    async def ahealth_check(self) -> Health:
+        """See health_check()."""
+        return await arun(self._health(), self._client.server)
+
+    def get_json(self, key: str, default: Any = None, *, type: Any = None) -> Any:  # noqa: A002 - the name that reads best
+        """
+        Return the value that JSON describes, or ``default``.
+
+        With ``type`` (anything that msgspec decodes into: a dataclass, a Struct, a TypedDict, ``list[int]`` ...) the
+        value is one of it, and what does not fit is a miss.
+        """
+        return self._run(values.get(self._name(key), _json(type), default), default)
+
+    async def aget_json(self, key: str, default: Any = None, *, type: Any = None) -> Any:  # noqa: A002
+        """See get_json()."""
+        return await self._arun(values.get(self._name(key), _json(type), default), default)
+
+    def set_json(self, key: str, value: Any, ttl: Seconds | None = None) -> bool:
+        """Store a value as JSON, for any Redis client to read, and return whether it was stored."""
+        return self._run(self._set(key, value, ttl, JSON), fallback=False)
+
+    async def aset_json(self, key: str, value: Any, ttl: Seconds | None = None) -> bool:
+        """See set_json()."""
+        return await self._arun(self._set(key, value, ttl, JSON), fallback=False)
+
+    def get_many_json(self, keys: Iterable[str], *, type: Any = None) -> dict[str, Any]:  # noqa: A002
+        """Return the values that JSON describes, by key, in one round trip. See get_json()."""
+        return self._run(self._get_many(keys, _json(type)), {})
+
+    async def aget_many_json(self, keys: Iterable[str], *, type: Any = None) -> dict[str, Any]:  # noqa: A002
+        """See get_many_json()."""
+        return await self._arun(self._get_many(keys, _json(type)), {})
+
+    def set_many_json(self, data: Mapping[str, Any], ttl: Seconds | None = None) -> list[str]:
+        """Store all values as JSON in one round trip and return the keys that were not stored."""
+        return self._run(self._set_many(data, ttl, JSON), list(data))
+
+    async def aset_many_json(self, data: Mapping[str, Any], ttl: Seconds | None = None) -> list[str]:
+        """See set_many_json()."""
+        return await self._arun(self._set_many(data, ttl, JSON), list(data))
+
+
+def _json(kind: Any) -> Codec:
+    return JSON if kind is None else TypedJsonCodec(kind)

@@ -1,0 +1,285 @@
+"""
+The bytes of a value.
+
+A Python object is stored as a signed envelope::
+
+    0xDC  flags  mac (16 bytes)  payload
+
+``flags`` tells how the payload is compressed. The mac is keyed BLAKE2b (RFC 7693) over the flags, the name of the key
+and the payload: who can write to Redis but does not know the key can neither make a payload that is unpickled nor pass
+a value off as another key's. Integers that Redis can count with are stored as plain digits, so that INCR is atomic.
+"""
+
+from __future__ import annotations
+
+import hmac
+import pickle
+import re
+import zlib
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+from .exceptions import SerializationError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+try:
+    import zstandard
+except ImportError:
+    _zstandard: ModuleType | None = None
+else:
+    _zstandard = zstandard
+
+
+class _Miss:
+    def __repr__(self) -> str:
+        return "MISS"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+DAMAGE: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    NameError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.PickleError,
+    msgspec.MsgspecError,
+)
+"""
+What decoding raises for a value that does not fit the code of today. It is not every Exception: a soft time limit that
+ends a task, or any other exception of a signal, may well arrive just then, and is not for us to take.
+"""
+
+MISS: Final = _Miss()
+"""What stands for "no value", since None is a value."""
+
+PLAIN, ZLIB, ZSTD = 0, 1, 2
+MEMBER: Final = b""
+"""The name under which members of sets, hashes and sorted sets are signed: equal members must be equal bytes."""
+
+_MAGIC: Final = 0xDC
+_MAC_BYTES: Final = 16
+_HEADER_BYTES: Final = 2 + _MAC_BYTES
+_INTEGER: Final = re.compile(rb"-?(?:0|[1-9][0-9]{0,18})")
+_INT64: Final = range(-(2**63), 2**63)
+
+T = TypeVar("T")
+
+
+class TooLargeError(ValueError):
+    """A payload would inflate beyond the bound."""
+
+
+def deflate(payload: bytes) -> tuple[int, bytes]:
+    """Return how ``payload`` was compressed and the result: Zstandard where it is installed, else zlib."""
+    if _zstandard is not None:
+        return ZSTD, _zstandard.ZstdCompressor(level=3).compress(payload)
+    return ZLIB, zlib.compress(payload, 3)
+
+
+def inflate(kind: int, payload: bytes, limit: int) -> bytes:
+    """
+    Return what ``deflate()`` was given, reading no more than ``limit`` bytes of it.
+
+    Raises TooLargeError beyond the limit, and ValueError for what is damaged or of an unknown kind.
+    """
+    if kind == PLAIN:
+        return payload
+    if kind == ZLIB:
+        reader = zlib.decompressobj()
+        try:
+            inflated = reader.decompress(payload, limit + 1)
+        except zlib.error as error:
+            raise ValueError(str(error)) from error
+        if len(inflated) <= limit and not reader.eof:
+            message = "The payload is cut short."
+            raise ValueError(message)
+    elif kind == ZSTD and _zstandard is not None:
+        try:
+            size = _zstandard.frame_content_size(payload)
+            if size < 0:
+                message = "The payload does not declare its size, as ours do."
+                raise ValueError(message)
+            inflated = b"" if size > limit else _zstandard.ZstdDecompressor().decompress(payload, limit)
+        except _zstandard.ZstdError as error:
+            raise ValueError(str(error)) from error
+        if size > limit:
+            message = f"The payload inflates to more than {limit} bytes."
+            raise TooLargeError(message)
+    else:
+        message = f"Compression {kind} is not known here."
+        raise ValueError(message)
+    if len(inflated) > limit:
+        message = f"The payload inflates to more than {limit} bytes."
+        raise TooLargeError(message)
+    return inflated
+
+
+class PickleCodec:
+    """
+    Python objects as signed pickles, integers as digits.
+
+    ``secrets`` are the site's secret keys: the first signs, all verify. Payloads of ``compress_above`` bytes or more
+    are compressed if that helps (None: never); ``inflate_limit`` bounds what a payload may inflate to, in bytes.
+    """
+
+    __slots__ = ("_compress_above", "_inflate_limit", "_keys")
+
+    discards = True
+
+    def __init__(self, secrets: list[bytes], *, compress_above: int | None, inflate_limit: int) -> None:
+        self._keys = [blake2b(secret, digest_size=32, person=b"dripcache.pickle").digest() for secret in secrets]
+        self._compress_above = compress_above
+        self._inflate_limit = inflate_limit
+
+    def encode(self, value: Any, key: bytes) -> bytes:
+        """Return the bytes to store under ``key``. Raises SerializationError for what cannot be pickled."""
+        if type(value) is int and value in _INT64:
+            return b"%d" % value
+        try:
+            payload = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        except (pickle.PicklingError, AttributeError, TypeError, ValueError, RecursionError) as error:
+            kind = type(value).__name__
+            message = f"A value of type {kind} cannot be cached, because it cannot be pickled: {error}"
+            raise SerializationError(message, kind=kind) from error
+        flags = PLAIN
+        if self._compress_above is not None and self._compress_above <= len(payload) <= self._inflate_limit:
+            kind_of, smaller = deflate(payload)
+            if len(smaller) < len(payload):
+                flags, payload = kind_of, smaller
+        return bytes((_MAGIC, flags)) + _mac(self._keys[0], flags, key, payload) + payload
+
+    def decode(self, raw: bytes, key: bytes) -> Any:
+        """Return the value stored under ``key``, or MISS if it was not this site that stored it there."""
+        if _INTEGER.fullmatch(raw):
+            return int(raw)
+        if len(raw) <= _HEADER_BYTES or raw[0] != _MAGIC:
+            return MISS
+        flags, mac, payload = raw[1], raw[2:_HEADER_BYTES], raw[_HEADER_BYTES:]
+        if not any(hmac.compare_digest(mac, _mac(secret, flags, key, payload)) for secret in self._keys):
+            return MISS
+        try:
+            return pickle.loads(inflate(flags, payload, self._inflate_limit))
+        except DAMAGE:
+            return MISS
+
+
+class JsonCodec:
+    """JSON that any Redis client can read, by msgspec."""
+
+    __slots__ = ()
+
+    discards = False
+
+    def encode(self, value: Any, key: bytes) -> bytes:  # noqa: ARG002 - the codecs' common signature
+        """Return ``value`` as JSON. Raises SerializationError for what JSON has no form for."""
+        try:
+            return _ENCODER.encode(value)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            kind = type(value).__name__
+            message = f"A value of type {kind} cannot be stored as JSON: {error}"
+            raise SerializationError(message, kind=kind) from error
+
+    def decode(self, raw: bytes, key: bytes) -> Any:  # noqa: ARG002
+        """Return the value, or MISS for what is not JSON."""
+        try:
+            return msgspec.json.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return MISS
+
+
+class TypedJsonCodec(JsonCodec):
+    """JSON decoded into one type: what does not fit it is MISS."""
+
+    __slots__ = ("_decoder",)
+
+    def __init__(self, kind: Any) -> None:
+        self._decoder = json_decoder(kind)
+
+    def decode(self, raw: bytes, key: bytes) -> Any:  # noqa: ARG002
+        """Return the value as an instance of the type, or MISS."""
+        try:
+            return self._decoder.decode(raw)
+        except DAMAGE:
+            return MISS
+
+
+class OpenCodec:
+    """What the clients read: signed pickles, and JSON that anyone may have written."""
+
+    __slots__ = ("_pickles",)
+
+    discards = True
+
+    def __init__(self, pickles: PickleCodec) -> None:
+        self._pickles = pickles
+
+    def encode(self, value: Any, key: bytes) -> bytes:
+        """Return the bytes to store under ``key``: digits or a signed pickle."""
+        return self._pickles.encode(value, key)
+
+    def decode(self, raw: bytes, key: bytes) -> Any:
+        """Return the value, or MISS for what is neither signed by this site nor JSON."""
+        if raw[:1] == bytes((_MAGIC,)):
+            return self._pickles.decode(raw, key)
+        return JSON.decode(raw, key)
+
+
+class TypedCodec(OpenCodec):
+    """As OpenCodec, converted to one type: what does not fit it is MISS."""
+
+    __slots__ = ("_kind",)
+
+    discards = False
+
+    def __init__(self, pickles: PickleCodec, kind: Any) -> None:
+        super().__init__(pickles)
+        self._kind = kind
+
+    def decode(self, raw: bytes, key: bytes) -> Any:
+        """Return the value as an instance of the type, or MISS."""
+        value = super().decode(raw, key)
+        if value is MISS:
+            return MISS
+        try:
+            return msgspec.convert(value, self._kind, from_attributes=True)
+        except DAMAGE:
+            return MISS
+
+
+def _mac(secret: bytes, flags: int, key: bytes, payload: bytes) -> bytes:
+    mac = blake2b(b"%d %d " % (flags, len(key)), digest_size=_MAC_BYTES, key=secret)
+    mac.update(key)
+    mac.update(payload)
+    return mac.digest()
+
+
+@lru_cache(maxsize=256)
+def json_decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    """Return the decoder of a type; building one costs more than decoding with it."""
+    return msgspec.json.Decoder(kind)
+
+
+def _plain(value: Any) -> Any:
+    """Return a text of a class of its own, such as Django's SafeString, as a text."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    message = f"Encoding objects of type {type(value).__name__} is unsupported"
+    raise TypeError(message)
+
+
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=_plain)
+
+JSON: Final = JsonCodec()

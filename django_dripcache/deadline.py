@@ -1,0 +1,82 @@
+"""
+Deadlines: moments of ``time.monotonic()`` by which a call must be over.
+
+A socket timeout is no deadline, since a server that sends a byte now and then keeps within it for ever. The driver
+sets one deadline for a whole call: the wait for a connection, the connection, the handshake, the command and every
+part of the reply. Whoever waits asks ``left()`` how long it may.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEADLINE: Final[ContextVar[float | None]] = ContextVar("dripcache_deadline", default=None)
+
+
+def left(patience: float | None) -> float | None:
+    """
+    Return how many seconds one may wait now: to the deadline, or ``patience`` if there is none (None: without end).
+
+    Raises TimeoutError once the deadline is over.
+    """
+    deadline = DEADLINE.get()
+    if deadline is None:
+        return patience
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        message = "The deadline of the call is over."
+        raise TimeoutError(message)
+    return remaining
+
+
+def forget_past_deadline() -> None:
+    """Take back a deadline that a call left behind when it was interrupted."""
+    deadline = DEADLINE.get()
+    if deadline is not None and deadline < time.monotonic():
+        DEADLINE.set(None)
+
+
+class Budget:
+    """
+    The time that the cache may cost one request or task, in seconds.
+
+    What is answered within ``FREE`` seconds does not count, so that a page of many quick reads is not cut short.
+    """
+
+    FREE: Final = 0.01
+
+    __slots__ = ("limit", "spent")
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self.spent = 0.0
+
+    @property
+    def remaining(self) -> float:
+        """What is left, in seconds; zero or less is nothing."""
+        return self.limit - self.spent
+
+    def spend(self, seconds: float) -> None:
+        """Count a call of so many seconds."""
+        if seconds > self.FREE:
+            self.spent += seconds
+
+
+BUDGET: Final[ContextVar[Budget | None]] = ContextVar("dripcache_budget", default=None)
+
+
+@contextmanager
+def budget(seconds: float) -> Iterator[Budget]:
+    """Let the cache calls within cost at most ``seconds`` together; beyond that they fail at once."""
+    mine = Budget(seconds)
+    token = BUDGET.set(mine)
+    try:
+        yield mine
+    finally:
+        BUDGET.reset(token)

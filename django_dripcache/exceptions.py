@@ -1,0 +1,64 @@
+"""
+The errors of django-dripcache.
+
+Each one also inherits the builtin that a caller would expect, and carries its facts as attributes::
+
+    DripcacheError
+      ConfigurationError      (ImproperlyConfigured)
+      InvalidKeyError         (ValueError)
+      SerializationError      (ValueError)
+      CacheUnavailableError   (ConnectionError)
+"""
+
+from __future__ import annotations
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+class DripcacheError(Exception):
+    """The base of every error that this package raises on purpose."""
+
+
+class ConfigurationError(DripcacheError, ImproperlyConfigured):
+    """
+    A setting is wrong. The message says what was received, what is allowed and where to fix it.
+
+    ``check`` is the id of the system check that reports it.
+    """
+
+    def __init__(self, message: str, *, check: str = "dripcache.E003") -> None:
+        super().__init__(message)
+        self.check = check
+
+
+class InvalidKeyError(DripcacheError, ValueError):
+    """A key or a name cannot be used. ``key`` is what was received."""
+
+    def __init__(self, message: str, *, key: object = None) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class SerializationError(DripcacheError, ValueError):
+    """A value cannot be stored in the asked form. ``kind`` is the name of the value's type."""
+
+    def __init__(self, message: str, *, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class CacheUnavailableError(DripcacheError, ConnectionError):
+    """
+    Redis did not answer, or refused to serve.
+
+    ``reason`` is a short text without secrets, ``answered`` whether there was an answer: a refusal, or a closed
+    connection.
+    """
+
+    def __init__(self, reason: str, answered: bool = False) -> None:  # noqa: FBT001, FBT002 - pickles know no names
+        super().__init__(f"The cache's Redis cannot be used: {reason}")
+        self.reason = reason
+        self.answered = answered
+
+    def __reduce__(self) -> tuple[type[CacheUnavailableError], tuple[str, bool]]:
+        return type(self), (self.reason, self.answered)

@@ -1,0 +1,126 @@
+"""
+The steps that a flow may yield, and what a driver sends back for each.
+
+A flow is a generator. A driver runs its steps, sends the replies in, throws every exception in, and returns what the
+flow returns. The same flow so serves threads and event loops, and is tested without a server by scripting replies.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..typing import Codec, Loader
+
+Argument = bytes | str | int | float
+
+
+class Refused(Exception):  # noqa: N818 - named for what Redis did
+    """Redis refused one command for its arguments, as with a key of another type; the server itself is well."""
+
+
+class Command:
+    """One command and one round trip. The driver sends back its raw reply; a refusal is thrown as Refused."""
+
+    __slots__ = ("args",)
+
+    def __init__(self, *args: Argument) -> None:
+        self.args = args
+
+
+class Script:
+    """One Lua script by its name in ``lua/``, sent as EVALSHA. A script that the server has lost is loaded again."""
+
+    __slots__ = ("args", "keys", "name")
+
+    def __init__(self, name: str, keys: list[bytes], *args: Argument) -> None:
+        self.name = name
+        self.keys = keys
+        self.args = args
+
+    @property
+    def evalsha(self) -> Command:
+        """The command that runs a script which the server has."""
+        return Command("EVALSHA", digest(self.name), len(self.keys), *self.keys, *self.args)
+
+    @property
+    def eval(self) -> Command:
+        """The command that brings the script along."""
+        return Command("EVAL", source(self.name), len(self.keys), *self.keys, *self.args)
+
+
+class Pipeline:
+    """
+    Several commands or scripts in one round trip, not a transaction.
+
+    The driver sends back the list of replies, in which a Refused stands for a command that was refused.
+    """
+
+    __slots__ = ("steps",)
+
+    def __init__(self, steps: Sequence[Command | Script]) -> None:
+        self.steps = steps
+
+
+class Load:
+    """
+    A call of the site's own loader. The driver sends back its result, awaited if need be.
+
+    With ``once``, a key, others of this process that want the same at the same time share the result.
+    """
+
+    __slots__ = ("loader", "once")
+
+    def __init__(self, loader: Loader, once: bytes | None = None) -> None:
+        self.loader = loader
+        self.once = once
+
+
+class Note:
+    """What a write that failed was about, for the journal. The driver sends back nothing, and never fails."""
+
+    __slots__ = ("names", "patterns")
+
+    def __init__(self, names: Sequence[bytes] = (), patterns: Sequence[bytes] = ()) -> None:
+        self.names = names
+        self.patterns = patterns
+
+
+class Encode:
+    """
+    A value to be made bytes.
+
+    The driver sends back the bytes, or None for more of them than the site allows; what cannot be encoded is thrown as
+    SerializationError. It is a step because encoding may do I/O: pickling a QuerySet runs its query, which an event
+    loop may not wait for.
+    """
+
+    __slots__ = ("codec", "key", "value")
+
+    def __init__(self, codec: Codec, value: Any, key: bytes) -> None:
+        self.codec = codec
+        self.value = value
+        self.key = key
+
+
+Step = Command | Script | Pipeline | Load | Encode | Note
+
+SCAN_COUNT: Final = 1000
+"""COUNT of every SCAN: 100,000 keys among a million foreign ones take about a second, and others hardly notice."""
+
+
+@cache
+def source(name: str) -> bytes:
+    """Return the text of a script."""
+    return files("django_dripcache").joinpath(f"lua/{name}.lua").read_bytes()
+
+
+@cache
+def digest(name: str) -> bytes:
+    """Return what EVALSHA knows a script by."""
+    return sha1(source(name), usedforsecurity=False).hexdigest().encode()

@@ -1,0 +1,1 @@
+"""The one migration makes the permission, and no table."""

@@ -1,0 +1,192 @@
+"""
+What a manager is made of: the keys of one namespace of one alias, and the flows over them.
+
+CacheManager and CacheClient are the verbs on top, each in two lines: one for threads, one for event loops.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.core.cache import caches
+
+from ._drive import arun, run
+from .backend import DripCache
+from .codecs import MISS, OpenCodec, TypedCodec
+from .conf import check_on_outage, get_pickle_codec
+from .exceptions import CacheUnavailableError, ConfigurationError, InvalidKeyError
+from .flows import scan, values
+from .flows.bounded import bounded
+from .flows.server import facts, ping
+from .keys import MAX_NAME_BYTES, area, escape, escape_glob_text
+from .policy import to_milliseconds
+from .stats import CacheStats, Health
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from .keys import Keyspace
+    from .redis_client import DripClient
+    from .typing import Codec, Flow, Loader, OnOutage, Seconds
+
+T = TypeVar("T")
+
+
+class Namespace:
+    """The keys of one namespace, below a prefix; see CacheManager for the arguments."""
+
+    prefix = ""
+
+    def __init__(
+        self,
+        alias: str = "default",
+        *,
+        namespace: str | None = None,
+        default_ttl: Seconds | None = None,
+        max_keys: int | None = None,
+        on_outage: OnOutage | None = None,
+    ) -> None:
+        check_name("CacheManager(namespace=...)", namespace)
+        if max_keys is not None and (type(max_keys) is not int or max_keys < 1):
+            message = f"CacheManager(max_keys={max_keys!r}): allowed is a number from 1 up, or None for no bound."
+            raise ConfigurationError(message)
+        if on_outage is not None:
+            check_on_outage("CacheManager(on_outage=...)", on_outage)
+        self.alias = alias
+        self.namespace = namespace
+        self.default_ttl = default_ttl
+        self.max_keys = max_keys
+        self.on_outage: OnOutage | None = on_outage
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.alias!r}, namespace {self.namespace!r}>"
+
+    @property
+    def _client(self) -> DripClient:
+        # Django keeps one backend a thread or task; a manager serves them all, so it asks each time.
+        backend = caches[self.alias]
+        if not isinstance(backend, DripCache):
+            message = (
+                f"CacheManager({self.alias!r}): CACHES[{self.alias!r}] is served by {type(backend).__name__}. "
+                "Allowed is an alias with 'BACKEND': 'django_dripcache.backend.DripCache'."
+            )
+            raise ConfigurationError(message)
+        client: DripClient = backend.client
+        return client
+
+    @property
+    def _raises(self) -> bool:
+        return self._client.raises if self.on_outage is None else self.on_outage == "raise"
+
+    @property
+    def _keyspace(self) -> Keyspace:
+        return area(self._client.root, "c", self.namespace)
+
+    @property
+    def _index(self) -> bytes:
+        return area(self._client.root, "x", self.namespace).raw
+
+    def _name(self, key: str) -> bytes:
+        return self._keyspace.name(self.prefix + key if self.prefix and isinstance(key, str) else key)
+
+    def _pattern(self, glob: str) -> bytes:
+        return self._keyspace.pattern(escape_glob_text(self.prefix) + glob)
+
+    def _codec(self, kind: Any = None) -> Codec:
+        return OpenCodec(get_pickle_codec()) if kind is None else TypedCodec(get_pickle_codec(), kind)
+
+    def _ttl(self, ttl: Seconds | None) -> int | None:
+        if ttl is None:
+            ttl = self.default_ttl
+        if ttl is None:
+            return self._client.default_ttl
+        return to_milliseconds(ttl)
+
+    def _run(self, flow: Flow[T], fallback: T) -> T:
+        try:
+            return run(flow, self._client.server)
+        except CacheUnavailableError:
+            if self._raises:
+                raise
+            return fallback
+
+    async def _arun(self, flow: Flow[T], fallback: T) -> T:
+        try:
+            return await arun(flow, self._client.server)
+        except CacheUnavailableError:
+            if self._raises:
+                raise
+            return fallback
+
+    # Flows
+
+    def _set(self, key: str, value: Any, ttl: Seconds | None, codec: Codec) -> Flow[bool]:
+        name = self._name(key)
+        return self._bounded(values.set(name, codec, value, self._ttl(ttl)), [name])
+
+    def _get_or_set(self, key: str, loader: Loader, ttl: Seconds | None, kind: Any) -> Flow[Any]:
+        name, codec = self._name(key), self._codec(kind)
+        if self.max_keys is not None:
+            value = yield from values.get_leniently(name, codec, strict=self._raises)
+            if value is not MISS:
+                return value
+        flow = values.get_or_set(name, codec, loader, self._ttl(ttl), strict=self._raises)
+        return (yield from self._bounded(flow, [name]))
+
+    def _delete(self, keys: Sequence[str]) -> Flow[int]:
+        names = [self._name(key) for key in keys]
+        return self._bounded(values.delete(names), names)
+
+    def _get_many(self, keys: Iterable[str], codec: Codec) -> Flow[dict[str, Any]]:
+        names = {key: self._name(key) for key in keys}
+        found = yield from values.get_many(list(names.values()), codec)
+        return {key: value for key, value in zip(names, found, strict=True) if value is not MISS}
+
+    def _set_many(self, data: Mapping[str, Any], ttl: Seconds | None, codec: Codec) -> Flow[list[str]]:
+        names = {self._name(key): key for key in data}
+        entries = {name: data[key] for name, key in names.items()}
+        refused = yield from self._bounded(values.set_many(entries, codec, self._ttl(ttl)), list(names))
+        return [names[name] for name in refused]
+
+    def _count(self, key: str, delta: int, ttl: Seconds | None) -> Flow[int]:
+        name = self._name(key)
+        flow = self._bounded(values.count(name, delta, self._ttl(ttl)), [name])
+        return values.required(flow, key, strict=self._raises)
+
+    def _touch(self, key: str, ttl: int | None) -> Flow[bool]:
+        name = self._name(key)
+        return self._bounded(values.touch(name, ttl), [name])
+
+    def _remove(self, pattern: str, progress: Callable[[int], None] | None) -> Flow[int]:
+        return scan.remove(self._pattern(pattern), progress=progress, index=self._index)
+
+    def _stats(self) -> Flow[CacheStats]:
+        about = yield from facts()
+        count = yield from scan.count(self._pattern("*"), self._name(""))
+        return CacheStats.of(about, count, self._client.server.pool)
+
+    def _health(self) -> Flow[Health]:
+        server = self._client.server
+        suffers = server.journal.dirty or server.breaker.in_a_row > 0
+        began = time.monotonic()
+        answered = yield from ping()
+        latency = time.monotonic() - began if answered else None
+        try:
+            about = (yield from facts()) if answered else {}
+        except CacheUnavailableError:
+            about, latency = {}, None
+        return Health.of(server, latency, about, suffers=suffers)
+
+    def _bounded(self, flow: Flow[T], names: Sequence[bytes]) -> Flow[T]:
+        return flow if self.max_keys is None else bounded(flow, self._index, self.max_keys, names)
+
+
+def check_name(where: str, name: object) -> None:
+    """Raise InvalidKeyError for a part of a key that is no text, or so long that patterns would not match it whole."""
+    if name is not None and not isinstance(name, str):
+        message = f"{where} is {name!r} ({type(name).__name__}). Allowed is a str."
+        raise InvalidKeyError(message, key=name)
+    if name and len(escape(name).encode()) > MAX_NAME_BYTES:
+        message = f"{where} is {name[:20]!r} and more. Allowed are {MAX_NAME_BYTES} bytes."
+        raise InvalidKeyError(message, key=name)

@@ -1,0 +1,51 @@
+"""How the documentation is built: ``sphinx-build -W -n -b html docs docs/_build/html``."""
+# ruff: noqa: INP001 - Sphinx reads it, nobody imports it
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import django_dripcache
+
+project = "django-dripcache"
+author = "The django-dripcache developers"
+project_copyright = author
+release = django_dripcache.__version__
+version = ".".join(release.split(".")[:2])
+
+extensions = ["sphinx.ext.autodoc"]
+exclude_patterns = ["_build", "measured"]
+highlight_language = "python"
+nitpicky = True
+nitpick_ignore = [
+    # The build needs no network, so it does not know where other projects document these.
+    ("py:class", "Celery"),
+    ("py:class", "HttpRequest"),
+    ("py:class", "HttpResponseBase"),
+    ("py:class", "Redis"),
+    ("py:class", "collections.abc.Callable"),
+    ("py:class", "datetime.timedelta"),
+    ("py:class", "django.core.cache.backends.base.BaseCache"),
+    ("py:class", "django_redis.cache.RedisCache"),
+    ("py:class", "django_redis.client.default.DefaultClient"),
+    ("py:class", "redis.client.Redis"),
+]
+
+toc_object_entries_show_parents = "hide"
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+
+html_theme = "furo"
+html_title = f"django-dripcache {release}"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_theme_options = {
+    "light_css_variables": {"color-api-name": "#0a4bff", "color-api-pre-name": "#0a4bff"},
+    "dark_css_variables": {"color-api-name": "#8ab4ff", "color-api-pre-name": "#8ab4ff"},
+}
+html_show_sphinx = False
+html_copy_source = False
+html_show_sourcelink = False

@@ -1,0 +1,1 @@
+"""A catalogue of the world's airports, cached with django-dripcache."""

@@ -1,0 +1,1 @@
+"""Everything that a Redis can do to a site, done to it: see test_matrix.py."""
