@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
-import dis
-import gc
-import itertools
 import logging
 import random
 import signal
 import socket
-import sys
 import threading
 import time
-import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -33,6 +27,7 @@ from django_dripcache.server import Server
 from django_dripcache.sockets import AsyncGuarded, Guarded, guarded
 
 from .conftest import use_server
+from .processes import run_python
 
 
 def one(step):
@@ -569,121 +564,27 @@ def test_tasks_cancelled_while_they_wait_for_each_other_leave_the_pool_whole(bro
 # An interrupt at any place
 
 
-class InterruptError(Exception):
-    """What a signal handler raises: a soft time limit, Ctrl-C."""
-
-
-def interrupt_at(number, call):
-    """Call, and raise where CPython would deliver a signal for the number-th time. Return that place, or None."""
-    delivering = {}
-    last = {}
-    count = 0
-    place = None
-
-    def trace(frame, event, _):
-        nonlocal count, place
-        frame.f_trace_opcodes = True
-        if event == "opcode":
-            code = frame.f_code
-            if code not in delivering:
-                names = (dis.opname[code.co_code[at]] for at in range(0, len(code.co_code), 2))
-                delivering[code] = [name.startswith(("CALL", "RESUME", "JUMP_BACKWARD")) for name in names]
-            if last.get(frame):
-                count += 1
-            last[frame] = delivering[code][frame.f_lasti // 2]
-            if count == number:
-                sys.settrace(None)
-                place = f"{code.co_filename}:{frame.f_lineno} {code.co_name}"
-                raise InterruptError
-        return trace
-
-    before = sys.gettrace()
-    sys._getframe().f_trace_opcodes = True  # Python 3.12 looks for this once, in settrace()
-    sys.settrace(trace)
-    try:
-        call()
-    except InterruptError:
-        pass
-    finally:
-        sys.settrace(before)
-        last.clear()  # frames hold on to connections
-    return place
-
-
-@dataclasses.dataclass
-class Aftermath:
-    """The places where a call was interrupted, and those after which something was wrong."""
-
-    places: list[str] = dataclasses.field(default_factory=list)
-    locked: list[str] = dataclasses.field(default_factory=list)
-    leaked: list[str] = dataclasses.field(default_factory=list)
-    wrong: list[str] = dataclasses.field(default_factory=list)
-
-    def interrupt(self, server, number):
-        """Interrupt a call at its number-th place, look at what is left, and return whether there was such a place."""
-        replies = []
-        place = interrupt_at(number, lambda: run(one(Command("ECHO", "alice")), server))
-        pipeline = Pipeline([Command("ECHO", "bob"), Command("CLIENT", "INFO")])
-        bystander = threading.Thread(target=lambda: replies.extend(run(one(pipeline), server)), daemon=True)
-        bystander.start()
-        bystander.join(5)
-        if place is None:
-            assert replies[0] == b"bob"
-            return False
-        self.places.append(place)
-        if bystander.is_alive():
-            self.locked.append(place)
-            return True
-        if not replies or replies[0] != b"bob" or b" db=3 " not in replies[1]:
-            self.wrong.append(place)
-        # What a thread lost may wait for its next call.
-        if run(one(Command("ECHO", "carol")), server) != b"carol":
-            self.wrong.append(place)
-        if in_use(server):
-            self.leaked.append(place)
-        server.close()
-        return True
-
-
 @pytest.fixture(scope="module", params=["an open connection", "no connection yet"])
 def aftermath(request, redis_server):
-    """Interrupt a call at each place there is, with a pool of its own each time."""
-    broker = from_url(redis_server.url[:-1] + "3", "a test")
-    after = Aftermath()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # a socket that was lost is closed as it is collected
-        for number in itertools.count(1):
-            server = Server(broker, PoolOptions(max_connections=2, wait=1.0, socket_timeout=5.0))
-            if request.param == "an open connection":
-                run(one(Command("PING")), server)
-            if not after.interrupt(server, number):
-                break
-        gc.collect()
-    return after
+    """Interrupt a call at each place there is, in a process whose collector may complain of what is lost on the way."""
+    code = f"from tests.interrupts import main; main(opened={request.param == 'an open connection'})"
+    return SimpleNamespace(**run_python(code, redis_server.url[:-1] + "3", timeout=120))
 
 
-# An interrupt may come where an exception cannot go on, as in the end of a generator.
-unraisable = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@unraisable
 def test_a_call_can_be_interrupted_at_many_places(aftermath):
     assert len(aftermath.places) > 50
     assert any("lending.py" in place for place in aftermath.places)
     assert any("_exchange" in place for place in aftermath.places)
 
 
-@unraisable
 def test_an_interrupt_at_no_place_locks_the_pool(aftermath):
     assert not aftermath.locked
 
 
-@unraisable
 def test_an_interrupt_at_no_place_leaves_a_reply_to_the_next_caller(aftermath):
     assert not aftermath.wrong
 
 
-@unraisable
 def test_an_interrupt_at_no_place_leaks_a_connection(aftermath):
     assert not aftermath.leaked
 
