@@ -74,17 +74,20 @@ class _SharedPool:
     """The mixin of the channels: their pool is ours where a cache alias uses the same server."""
 
     connection: Any
-    _async_pool: Any
-    _async_sentinel_manager: Any
+    _registered: bool
+    _get_pool: Callable[[], Any]
     _dripcache_pool: PublisherPool | None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self._shared is not None and self._async_pool is not None:
-            # The channel has pinged on its consumer's pool; a publisher never uses that connection again.
-            self._async_pool.disconnect()
-            for sentinel in getattr(self._async_sentinel_manager, "sentinels", ()):
-                sentinel.close()
+        self.__dict__.pop("client", None)  # the one that pinged; a consumer makes its own when it needs it
+
+    def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's signature
+        """Let a new channel's first ping go over our pool too: the consumer's connections wait without end."""
+        if asynchronous and not self._registered and self._shared is not None:
+            self._get_pool()  # it makes no connection, and puts the database into the prefix of fanout exchanges
+            asynchronous = False
+        return super()._create_client(asynchronous)  # type: ignore[misc]
 
     @property
     def _shared(self) -> PublisherPool | None:

@@ -430,6 +430,29 @@ def test_the_publishers_patience_is_celerys_socket_timeout(start_server):
         assert 0.5 < time.monotonic() - began < 1.5
 
 
+def test_the_first_publish_of_a_process_is_bounded_too(start_server):
+    server = start_server()
+    options = {"socket_timeout": 0.5, "max_retries": 1, "interval_start": 0}
+    with shop(server.url, broker_transport_options=options) as app:
+        server.pause()
+        began = time.monotonic()
+        with pytest.raises(OperationalError):
+            publish(app, retry=False)
+        assert 0.4 < time.monotonic() - began < 3
+        server.resume()
+        publish(app)
+
+
+def test_the_first_publish_to_a_fanout_exchange_names_its_database(redis_server, raw):
+    with shop(redis_server.url) as app, raw.pubsub() as listener:
+        listener.psubscribe("/*")
+        wait_for(lambda: listener.get_message(timeout=1))
+        exchange = kombu.Exchange("news", type="fanout")
+        with app.connection_for_write() as connection, connection.Producer(exchange=exchange) as producer:
+            producer.publish({}, declare=[exchange])
+        assert wait_for(lambda: listener.get_message(timeout=1))["channel"] == b"/0.news"
+
+
 def test_a_publish_outlasts_a_server_that_stalls_while_a_cached_read_does_not(start_server):
     server = start_server()
     with shop(server.url, {}) as app:

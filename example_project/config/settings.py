@@ -75,6 +75,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "django_dripcache.middleware.CacheBudgetMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "airports.middleware.content_security_policy",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -121,7 +122,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # One Redis: Celery's broker ...
 CELERY_BROKER_URL = os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379/0"
-CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": os.environ.get("EXAMPLE_KEY_PREFIX") or "airports:"}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "global_keyprefix": os.environ.get("EXAMPLE_KEY_PREFIX") or "airports:",
+    # What a page publishes it can do without: see airports.views.count_visit().
+    "socket_timeout": 0.5,
+    "max_retries": 0,
+}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_DEFAULT_QUEUE = "visits"
 CELERY_TASK_IGNORE_RESULT = True
