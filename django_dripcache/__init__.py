@@ -11,6 +11,7 @@ from .exceptions import (
     SerializationError,
 )
 from .manager import CacheManager
+from .outage import on_outage
 from .shortcuts import (
     acache_decr,
     acache_delete,
@@ -76,5 +77,6 @@ __all__ = [
     "cache_set",
     "cache_set_many",
     "get_cache_json",
+    "on_outage",
     "set_cache_json",
 ]

@@ -14,10 +14,11 @@ import inspect
 import re
 import sys
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 
 from .exceptions import CacheUnavailableError
@@ -30,7 +31,7 @@ else:
     from async_timeout import timeout  # pyright: ignore[reportMissingImports]
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sized
 
     from .flows.steps import Step
     from .typing import Flow, Link, Reply
@@ -43,6 +44,14 @@ TOO_LARGE = "TOOLARGE"
 """The code of what is refused by ourselves, for its size."""
 
 Exchange = Command | Script | Pipeline
+
+_NONE: Final = type(None)
+_SHAPES: Final = {
+    **dict.fromkeys(("GET", "SET"), (bytes, _NONE)),
+    **dict.fromkeys(("MGET", "SCAN"), (list,)),
+    **dict.fromkeys(("EXISTS", "PERSIST", "PEXPIRE", "PTTL", "UNLINK"), (int,)),
+}
+"""What a server that is well may answer to a command, besides errors."""
 
 _REFUSAL = re.compile(r"WRONGTYPE|value is not an? (?:integer|valid float)|would overflow|string exceeds maximum")
 
@@ -187,7 +196,7 @@ def _exchange(commands: list[Command], link: Link) -> list[Reply]:
     connection = link.pool.get_connection()
     try:
         connection.send_packed_command(connection.pack_commands([command.args for command in commands]))
-        return [_read(connection) for _ in commands]
+        return _checked(commands, [_read(connection) for _ in commands])
     except BaseException:
         connection.disconnect()
         raise
@@ -200,12 +209,25 @@ async def _aexchange(commands: list[Command], link: Link) -> list[Reply]:
     connection = await pool.get_connection()
     try:
         await connection.send_packed_command(connection.pack_commands([command.args for command in commands]))
-        return [await _aread(connection) for _ in commands]
+        return _checked(commands, [await _aread(connection) for _ in commands])
     except BaseException:
         connection.drop()
         raise
     finally:
         pool.give_back(connection)
+
+
+def _checked(commands: list[Command], replies: list[Reply]) -> list[Reply]:
+    """Raise ConnectionError of redis-py for a reply that is of no use: who knows what the next one belongs to."""
+    for command, reply in zip(commands, replies, strict=True):
+        name, *rest = command.args
+        allowed = _SHAPES.get(name)  # type: ignore[arg-type]
+        if allowed is None or isinstance(reply, ResponseError):
+            continue
+        if not isinstance(reply, allowed) or (name == "MGET" and len(cast("Sized", reply)) != len(rest)):
+            message = f"Redis answered {name!s} with {type(reply).__name__} of another shape than it has"
+            raise RedisConnectionError(message)
+    return replies
 
 
 def _read(connection: Any) -> Reply:

@@ -19,6 +19,7 @@ from .codecs import MEMBER, MISS
 from .conf import get_pickle_codec
 from .exceptions import CacheUnavailableError, SerializationError
 from .lent import DrivenRedis
+from .outage import Degrading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,12 +28,11 @@ if TYPE_CHECKING:
     from .server import Server
 
 
-class MembersClient(DefaultClient):  # type: ignore[misc]
+class MembersClient(Degrading, DefaultClient):  # type: ignore[misc]
     """The verbs for what has members; ``forever`` is how long their keys live, in milliseconds or None for no end."""
 
     server: Server
     forever: int | None
-    raises: bool
 
     @property
     def codec(self) -> PickleCodec:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.core.cache import caches
 
-from ._drive import arun, run
 from .backend import DripCache
 from .codecs import MISS, OpenCodec, TypedCodec
 from .conf import check_on_outage, get_pickle_codec
@@ -20,6 +19,7 @@ from .flows import scan, values
 from .flows.bounded import bounded
 from .flows.server import facts, ping
 from .keys import MAX_NAME_BYTES, area, escape, escape_glob_text
+from .outage import Degrading
 from .policy import to_milliseconds
 from .stats import CacheStats, Health
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
     from .keys import Keyspace
     from .redis_client import DripClient
-    from .typing import Codec, Flow, Loader, OnOutage, Seconds
+    from .typing import Codec, Flow, Link, Loader, OnOutage, Seconds
 
 T = TypeVar("T")
 
 
-class Namespace:
+class Namespace(Degrading):
     """The keys of one namespace, below a prefix; see CacheManager for the arguments."""
 
     prefix = ""
@@ -76,7 +76,7 @@ class Namespace:
         return client
 
     @property
-    def _raises(self) -> bool:
+    def _raising(self) -> bool:  # type: ignore[override]
         return self._client.raises if self.on_outage is None else self.on_outage == "raise"
 
     @property
@@ -103,21 +103,8 @@ class Namespace:
             return self._client.default_ttl
         return to_milliseconds(ttl)
 
-    def _run(self, flow: Flow[T], fallback: T) -> T:
-        try:
-            return run(flow, self._client.server)
-        except CacheUnavailableError:
-            if self._raises:
-                raise
-            return fallback
-
-    async def _arun(self, flow: Flow[T], fallback: T) -> T:
-        try:
-            return await arun(flow, self._client.server)
-        except CacheUnavailableError:
-            if self._raises:
-                raise
-            return fallback
+    def _link(self, client: Any = None) -> Link:  # noqa: ARG002 - a manager has the one of its alias
+        return self._client.server
 
     # Flows
 
@@ -128,10 +115,10 @@ class Namespace:
     def _get_or_set(self, key: str, loader: Loader, ttl: Seconds | None, kind: Any) -> Flow[Any]:
         name, codec = self._name(key), self._codec(kind)
         if self.max_keys is not None:
-            value = yield from values.get_leniently(name, codec, strict=self._raises)
+            value = yield from values.get_leniently(name, codec, strict=self.raises)
             if value is not MISS:
                 return value
-        flow = values.get_or_set(name, codec, loader, self._ttl(ttl), strict=self._raises)
+        flow = values.get_or_set(name, codec, loader, self._ttl(ttl), strict=self.raises)
         return (yield from self._bounded(flow, [name]))
 
     def _delete(self, keys: Sequence[str]) -> Flow[int]:
@@ -152,7 +139,7 @@ class Namespace:
     def _count(self, key: str, delta: int, ttl: Seconds | None) -> Flow[int]:
         name = self._name(key)
         flow = self._bounded(values.count(name, delta, self._ttl(ttl)), [name])
-        return values.required(flow, key, strict=self._raises)
+        return values.required(flow, key, strict=self.raises)
 
     def _touch(self, key: str, ttl: int | None) -> Flow[bool]:
         name = self._name(key)

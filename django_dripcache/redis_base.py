@@ -13,11 +13,10 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT, MEMCACHE_MAX_KEY_LE
 from django_redis.util import CacheKey
 from redis import Redis
 
-from ._drive import arun, run
 from .broker import namespace_root
 from .conf import get_settings
 from .connections import locate
-from .exceptions import CacheUnavailableError, InvalidKeyError
+from .exceptions import InvalidKeyError
 from .flows import scan, values
 from .flows.server import facts
 from .flows.steps import SCAN_COUNT
@@ -46,7 +45,7 @@ class BaseClient(MembersClient):
         self.server = locate(server, options)
         super().__init__(server or "celery", params, backend)
         settings = get_settings()
-        self.raises = options.get("ON_OUTAGE", settings.ON_OUTAGE) == "raise"
+        self._raising = options.get("ON_OUTAGE", settings.ON_OUTAGE) == "raise"
         self.forever = None if settings.FOREVER_TTL is None else to_milliseconds(settings.FOREVER_TTL)
         self.root = namespace_root()
         self._keyspace = area(self.root, "d")
@@ -95,24 +94,8 @@ class BaseClient(MembersClient):
 
     # Running
 
-    def _link(self, client: Redis | None) -> Link:
+    def _link(self, client: Redis | None = None) -> Link:
         return self.server if client is None else Lent(client)
-
-    def _run(self, flow: Flow[T], fallback: T, client: Redis | None = None) -> T:
-        try:
-            return run(flow, self._link(client))
-        except CacheUnavailableError:
-            if self.raises:
-                raise
-            return fallback
-
-    async def _arun(self, flow: Flow[T], fallback: T) -> T:
-        try:
-            return await arun(flow, self.server)
-        except CacheUnavailableError:
-            if self.raises:
-                raise
-            return fallback
 
     @property
     def default_ttl(self) -> int | None:

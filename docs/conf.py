@@ -8,7 +8,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
+
 import django_dripcache
+from django_dripcache import outcomes
 
 project = "django-dripcache"
 author = "The django-dripcache developers"
@@ -49,3 +54,26 @@ html_theme_options = {
 html_show_sphinx = False
 html_copy_source = False
 html_show_sourcelink = False
+
+
+class Outcomes(Directive):
+    """Print a table of ``django_dripcache.outcomes``, by its name."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Let a list-table be made of it."""
+        name = self.arguments[0]
+        lines = [".. list-table::", f"    :name: outage-{name}", "    :header-rows: 1", "    :widths: 62 38", ""]
+        lines += ["    * - Call", "      - Answer"]
+        for call, answer in getattr(outcomes, name.upper()).items():
+            what = answer.removeprefix("raises ")
+            lines += [f"    * - ``{call}``", f"      - {'raises ' * answer.startswith('raises ')}``{what}``"]
+        node = nodes.container()
+        self.state.nested_parse(StringList(lines, "outcomes"), self.content_offset, node)
+        return node.children
+
+
+def setup(app: object) -> None:
+    """Make the directive known."""
+    app.add_directive("outcomes", Outcomes)  # type: ignore[attr-defined]

@@ -37,6 +37,8 @@ from django_dripcache import (
     checks,
     deadline,
     journal,
+    outcomes,
+    shortcuts,
     stats,
     views,
 )
@@ -148,7 +150,7 @@ def test_every_verb_is_documented_with_its_arguments():
 
 def test_every_function_is_documented_with_its_verb_and_its_arguments():
     listed = [[cell.strip("`") for cell in row] for row in rows("manager.rst", "functions")]
-    names = {name for name in django_dripcache.__all__ if name.islower() and name != "cache"}
+    names = {name for name in django_dripcache.__all__ if hasattr(shortcuts, name)} - {"CacheClient", "cache"}
     assert {name for *both, _ in listed for name in both} == names
     for function, twin, verb in listed:
         assert getattr(django_dripcache, function) == getattr(django_dripcache.cache, verb)
@@ -185,16 +187,21 @@ def test_no_target_of_make_is_named_that_does_not_exist():
 
 
 MANAGERS, DJANGO, MEMBERS, RAISING = (
-    rows("outages.rst", f"outage-{name}") for name in ("managers", "backend", "members", "raising")
+    list(table.items()) for table in (outcomes.MANAGERS, outcomes.BACKEND, outcomes.MEMBERS, outcomes.RAISING)
 )
 TYPES = {"CacheStats": CacheStats, "CacheUnavailableError": CacheUnavailableError, "redis": redis}
 NO_VERBS = {"close", "get_backend_timeout", "make_and_validate_key", "make_key", "validate_key"}
 NEVER_RAISE = ("test_connection", "health_check")
 
 
-def named(table: list[list[str]]) -> list[str]:
+def named(table: list[tuple[str, str]]) -> list[str]:
     """Return the verbs that the calls of a table make."""
     return [re.search(r"cache\.(\w+)", call).group(1) for call, _ in table]
+
+
+def test_the_page_prints_every_table_of_outcomes():
+    printed = re.findall(r"^\.\. outcomes:: (\w+)$", PAGES["outages.rst"], re.MULTILINE)
+    assert {name.upper() for name in printed} == {name for name in vars(outcomes) if name.isupper()}
 
 
 def test_the_outage_tables_have_every_verb():
@@ -213,10 +220,10 @@ def ask(call: str, answer: str, drive=None) -> None:
             return  # a verb of django-redis, which has no twin
         targets = {name: drive(target) for name, target in targets.items()}
     if not answer.startswith("raises "):
-        assert eval(call.strip("`"), {**targets, **names}) == eval(answer.strip("`"), dict(TYPES))
+        assert eval(call, {**targets, **names}) == eval(answer, dict(TYPES))
         return
-    with pytest.raises(eval(answer.removeprefix("raises ").strip("`"), dict(TYPES))):
-        eval(call.strip("`"), {**targets, **names})
+    with pytest.raises(eval(answer.removeprefix("raises "), dict(TYPES))):
+        eval(call, {**targets, **names})
 
 
 @pytest.mark.parametrize(("call", "answer"), MANAGERS + DJANGO + MEMBERS)
@@ -230,7 +237,7 @@ def test_while_redis_is_down_a_verb_answers_what_its_table_says(call, answer, dr
 )
 def test_with_raise_every_verb_raises(call, drive):
     with use_server(NOBODY_LISTENS, ON_OUTAGE="raise"):
-        ask(call, "raises ``CacheUnavailableError``", drive)
+        ask(call, "raises CacheUnavailableError", drive)
 
 
 @pytest.mark.parametrize(("call", "answer"), RAISING)
@@ -280,7 +287,7 @@ def make_the_calls_of(table: list[list[str]]) -> None:
     targets = {"cache": django_dripcache.cache, "django_cache": caches["default"], "datetime": datetime}
     for call, _ in table:
         with suppress(ValueError):  # there is no such key
-            eval(call.strip("`"), targets)
+            eval(call, targets)
 
 
 def do_the_rest() -> None:

@@ -631,7 +631,7 @@ class Trap(threading.Thread):
         super().__init__(daemon=True)
         self.behaviour = behaviour
         self.keep = keep
-        self.seen = 0
+        self.seen = self.accepted = 0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"redis://127.0.0.1:{self.listener.getsockname()[1]}/0"
 
@@ -639,6 +639,7 @@ class Trap(threading.Thread):
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self.listener.accept()
+                self.accepted += 1
                 threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
     def serve(self, connection):
@@ -729,6 +730,30 @@ def test_a_write_that_timed_out_is_counted_at_most_once_by_a_real_server(play, s
     assert calls(raw, "incrby") <= 1
     assert int(raw.get("n") or 0) <= 1
     assert play(one(Command("ECHO", "next"))) == b"next"
+
+
+LIES = {
+    "a number for a value": (Command("GET", "BAIT"), b":1\r\n"),
+    "a list for a value": (Command("GET", "BAIT"), b"*1\r\n$1\r\na\r\n"),
+    "a text for a count": (Command("UNLINK", "BAIT"), b"+OK\r\n"),
+    "nothing for a ttl": (Command("PTTL", "BAIT"), b"$-1\r\n"),
+    "a list that is too short": (Command("MGET", "BAIT", "other"), b"*1\r\n$1\r\na\r\n"),
+    "nothing for a page": (Command("SCAN", 0, "MATCH", "BAIT"), b"*-1\r\n"),
+    "a number within a pipeline": (Pipeline([Command("GET", "BAIT")]), b":1\r\n"),
+}
+
+
+@pytest.mark.parametrize(("step", "reply"), LIES.values(), ids=LIES)
+def test_a_server_that_answers_what_it_cannot_mean_is_not_believed_nor_kept(drive, trap, made, step, reply):
+    fake = trap(reply, keep=True)
+    server = made(fake.url)
+    play = driven(drive, server)
+    with pytest.raises(CacheUnavailableError, match="another shape"):
+        play(one(step))
+    assert in_use(server) == 0
+    assert server.breaker.in_a_row == 1
+    assert play(one(Command("ECHO", "x"))) == b"OK"
+    assert fake.accepted == 2
 
 
 def test_nobody_listens(drive, made):
