@@ -1,8 +1,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
+VERBS = faults $(patsubst %,test_%.py,backend breaker codecs deadline flight health journal manager middleware outage)
 
-.PHONY: help demo test lint types docs django-suite browser check clean
+.PHONY: help demo test lint types docs django-suite restricted browser check clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -24,6 +25,10 @@ docs: $(VENV)/.docs  ## Build the documentation, warnings being errors
 
 django-suite: $(VENV)/.test  ## Run Django's own cache and session tests against the backend
 	@$(RUN) -m tests.django_suite
+
+restricted: $(VENV)/.test  ## Run the tests of all verbs as a user with the least rights
+	@DRIPCACHE_TEST_ACL=1 $(RUN) -m pytest -n 2 $(ARGS) $(addprefix tests/,$(VERBS))
+	@DRIPCACHE_TEST_ACL=1 $(RUN) -m tests.django_suite
 
 browser: $(VENV)/.browser  ## Look at the pages in a headless Chromium
 	@$(RUN) -m pytest tests/browser $(ARGS)

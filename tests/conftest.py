@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -19,11 +20,15 @@ from django.test import override_settings
 from django_dripcache.connections import close_all
 from django_dripcache.testing.server import RedisServer
 
+from .restricted import RestrictedServer
+
+Server = RestrictedServer if os.environ.get("DRIPCACHE_TEST_ACL") else RedisServer
+
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """One real server for the tests of this process."""
-    with RedisServer(maxmemory="256mb", maxmemory_policy="volatile-lru") as server:
+    with Server(maxmemory="256mb", maxmemory_policy="volatile-lru") as server:
         yield server
 
 
@@ -68,7 +73,7 @@ def start_server() -> Iterator[Callable[..., RedisServer]]:
     started: list[RedisServer] = []
 
     def start(**config: str) -> RedisServer:
-        server = RedisServer(**config).start()
+        server = Server(**config).start()
         started.append(server)
         return server
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import django
 
-from django_dripcache.testing.server import RedisServer
+from tests.conftest import Server
 from tests.django_suite.fetch import django_tests
 from tests.django_suite.table import CONSUMERS, EXCLUDED, IN_PLACE
 
@@ -36,12 +36,12 @@ def main() -> int:
     options = parse()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     tests = django_tests(options.sdist)
-    with RedisServer() as server, tempfile.TemporaryDirectory(prefix="django-suite-") as scratch:
+    with Server() as server, tempfile.TemporaryDirectory(prefix="django-suite-") as scratch:
         counts = Path(scratch) / "counts.json"
         environment = {
             **os.environ,
             "DJANGO_SUITE_BACKEND": options.backend,
-            "DJANGO_SUITE_SERVER": f"redis://127.0.0.1:{server.port}",
+            "DJANGO_SUITE_SERVER": server.url.removesuffix("/0"),
             "DJANGO_SUITE_COUNTS": str(counts),
             "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
             "TMPDIR": scratch,
