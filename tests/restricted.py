@@ -1,9 +1,9 @@
 """
 A server whose cache user has the least rights, those of docs/security.rst: for ``make restricted``.
 
-With ``DRIPCACHE_TEST_ACL=1`` the fixtures start it in the place of others. The cache is that user; the tests look at the
-server, fill it and break it as its owner. What is not about the cache's verbs (the driver with commands of the tests'
-own, Celery's publisher, users that a test makes) is left out there.
+With ``DRIPCACHE_TEST_ACL=1`` the fixtures start it in the place of others. The cache is that user. The tests look at
+the server, fill it and break it as its owner. What is not about the cache's verbs (the driver with commands of the
+tests' own, Celery's publisher, users that a test makes) is left out there.
 """
 
 from __future__ import annotations
