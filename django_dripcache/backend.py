@@ -16,6 +16,7 @@ from django.utils.module_loading import import_string
 from django_redis.cache import RedisCache
 
 from .connections import locate
+from .exceptions import ConfigurationError
 from .flows.steps import SCAN_COUNT
 from .pools import PoolOptions, check_options
 from .redis_client import DripClient
@@ -156,6 +157,22 @@ def configured_aliases() -> Iterator[str]:
             continue  # Django tells of it when the alias is used
         if isinstance(backend, type) and issubclass(backend, DripCache):
             yield alias
+
+
+def get_alias_client(alias: str, who: str) -> DripClient:
+    """
+    Return the client of an alias. Raises ConfigurationError in the name of ``who`` if DripCache does not serve it.
+
+    Django keeps one backend a thread or task. What serves them all has to ask each time.
+    """
+    backend = caches[alias]
+    if not isinstance(backend, DripCache):
+        message = (
+            f"{who}: CACHES[{alias!r}] is served by {type(backend).__name__}. "
+            "Allowed is an alias with 'BACKEND': 'django_dripcache.backend.DripCache'."
+        )
+        raise ConfigurationError(message)
+    return backend.client
 
 
 def get_alias_server(alias: str) -> Server:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.core.cache import caches
-
-from .backend import DripCache
+from .backend import get_alias_client
 from .codecs import MISS, OpenCodec, TypedCodec
 from .conf import check_on_outage, get_pickle_codec
 from .exceptions import CacheUnavailableError, ConfigurationError, InvalidKeyError
@@ -64,16 +62,7 @@ class Namespace(Degrading):
 
     @property
     def _client(self) -> DripClient:
-        # Django keeps one backend a thread or task; a manager serves them all, so it asks each time.
-        backend = caches[self.alias]
-        if not isinstance(backend, DripCache):
-            message = (
-                f"CacheManager({self.alias!r}): CACHES[{self.alias!r}] is served by {type(backend).__name__}. "
-                "Allowed is an alias with 'BACKEND': 'django_dripcache.backend.DripCache'."
-            )
-            raise ConfigurationError(message)
-        client: DripClient = backend.client
-        return client
+        return get_alias_client(self.alias, f"CacheManager({self.alias!r})")
 
     @property
     def _raising(self) -> bool:  # type: ignore[override]

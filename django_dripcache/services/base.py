@@ -1,0 +1,50 @@
+"""What all services have in common: an alias, names of their own, and a way to run their flows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..backend import get_alias_client
+from ..conf import check_on_outage
+from ..keys import area
+from ..outage import Degrading
+
+if TYPE_CHECKING:
+    from ..keys import Keyspace
+    from ..redis_client import DripClient
+    from ..typing import Link, OnOutage
+
+
+class Service(Degrading):
+    """
+    A part of the cache with verbs of its own, over ``alias``.
+
+    ``on_outage`` is ``"fallback"`` or ``"raise"``, by default the alias'. Its keys live in areas of its own,
+    ``dripcache:s.<area>:``, where no manager and no pattern of one reaches them.
+    """
+
+    area: ClassVar[str]
+
+    def __init__(self, alias: str = "default", *, on_outage: OnOutage | None = None) -> None:
+        if on_outage is not None:
+            check_on_outage(f"{type(self).__name__}(on_outage=...)", on_outage)
+        self.alias = alias
+        self.on_outage: OnOutage | None = on_outage
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.alias!r}>"
+
+    @property
+    def _client(self) -> DripClient:
+        return get_alias_client(self.alias, f"{type(self).__name__}({self.alias!r})")
+
+    @property
+    def _raising(self) -> bool:  # type: ignore[override]
+        return self._client.raises if self.on_outage is None else self.on_outage == "raise"
+
+    def _link(self, client: Any = None) -> Link:  # noqa: ARG002 - a service has the server of its alias
+        return self._client.server
+
+    def _names(self, part: str = "") -> Keyspace:
+        """Return the names of this service, or of a part of it."""
+        return area(self._client.root, "s", f"{self.area}.{part}" if part else self.area)
