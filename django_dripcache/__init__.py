@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .client import CacheClient
+from .context import Context
 from .exceptions import (
     CacheUnavailableError,
     ConfigurationError,
@@ -11,6 +12,7 @@ from .exceptions import (
     SerializationError,
 )
 from .manager import CacheManager
+from .memo import Memoized
 from .outage import on_outage
 from .shortcuts import (
     acache_decr,
@@ -37,6 +39,7 @@ from .shortcuts import (
     cache_set,
     cache_set_many,
     get_cache_json,
+    memoize,
     set_cache_json,
 )
 from .stats import CacheStats, Health
@@ -49,9 +52,11 @@ __all__ = [
     "CacheStats",
     "CacheUnavailableError",
     "ConfigurationError",
+    "Context",
     "DripcacheError",
     "Health",
     "InvalidKeyError",
+    "Memoized",
     "SerializationError",
     "acache_decr",
     "acache_delete",
@@ -77,6 +82,7 @@ __all__ = [
     "cache_set",
     "cache_set_many",
     "get_cache_json",
+    "memoize",
     "on_outage",
     "set_cache_json",
 ]

@@ -10,20 +10,23 @@ deadline, whatever it waits for.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 
+from .codecs import MISS
 from .exceptions import CacheUnavailableError
+from .flight import NOBODY
 from .flows.replay import replay
-from .flows.steps import Command, Encode, Load, Note, Pipeline, Refused, Script
+from .flows.steps import Command, Encode, Load, Note, Pipeline, Refused, Script, Sleep, Wait
 
 if sys.version_info >= (3, 11):
     from asyncio import timeout
@@ -31,7 +34,7 @@ else:
     from async_timeout import timeout  # pyright: ignore[reportMissingImports]
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sized
+    from collections.abc import Awaitable, Callable
 
     from .flows.steps import Step
     from .typing import Flow, Link, Reply
@@ -44,14 +47,6 @@ TOO_LARGE = "TOOLARGE"
 """The code of what is refused by ourselves, for its size."""
 
 Exchange = Command | Script | Pipeline
-
-_NONE: Final = type(None)
-_SHAPES: Final = {
-    **dict.fromkeys(("GET", "SET"), (bytes, _NONE)),
-    **dict.fromkeys(("MGET", "SCAN"), (list,)),
-    **dict.fromkeys(("EXISTS", "PERSIST", "PEXPIRE", "PTTL", "UNLINK"), (int,)),
-}
-"""What a server that is well may answer to a command, besides errors."""
 
 _REFUSAL = re.compile(r"WRONGTYPE|value is not an? (?:integer|valid float)|would overflow|string exceeds maximum")
 
@@ -97,6 +92,10 @@ async def _arun(flow: Flow[T], link: Link, execute: Callable[[Any, Link], Awaita
 def _execute(step: Step, link: Link) -> Any:
     if isinstance(step, Load):
         return step.loader() if step.once is None else link.flights.run(step.once, step.loader)
+    if isinstance(step, Wait):
+        return _wait(step, link)
+    if isinstance(step, Sleep):
+        return time.sleep(step.seconds)
     if isinstance(step, Encode):
         return _bounded(step.codec.encode(step.value, step.key), link)
     if isinstance(step, Note):
@@ -109,22 +108,49 @@ def _execute(step: Step, link: Link) -> Any:
 
 async def _aexecute(step: Step, link: Link) -> Any:
     if isinstance(step, Load):
-        if step.once is not None:
-            return await link.flights.arun(step.once, step.loader)
-        value = step.loader()
-        return await value if inspect.isawaitable(value) else value
+        return await _aload(step, link)
+    if isinstance(step, Wait):
+        return await _await(step, link)
+    if isinstance(step, Sleep):
+        return await asyncio.sleep(step.seconds)
     if isinstance(step, Encode):
-        try:
-            raw = step.codec.encode(step.value, step.key)
-        except SynchronousOnlyOperation:
-            raw = await sync_to_async(step.codec.encode)(step.value, step.key)
-        return _bounded(raw, link)
+        return _bounded(await _aencode(step), link)
     if isinstance(step, Note):
         return _note(step, link)
     if link.journal.dirty and _may_replay(step, link):
         with _Replay(step, link):
             await _arun(replay(link.journal), link, _asend)
     return await _asend(step, link)
+
+
+async def _aload(step: Load, link: Link) -> Any:
+    if step.once is not None:
+        return await link.flights.arun(step.once, step.loader)
+    value = step.loader()
+    return await value if inspect.isawaitable(value) else value
+
+
+async def _aencode(step: Encode) -> bytes:
+    try:
+        return step.codec.encode(step.value, step.key)
+    except SynchronousOnlyOperation:
+        return await sync_to_async(step.codec.encode)(step.value, step.key)
+
+
+def _wait(step: Wait, link: Link) -> Any:
+    value = link.flights.join(step.once, step.seconds)
+    if value is NOBODY:
+        time.sleep(step.pause)
+        return MISS
+    return value
+
+
+async def _await(step: Wait, link: Link) -> Any:
+    value = await link.flights.ajoin(step.once, step.seconds)
+    if value is NOBODY:
+        await asyncio.sleep(step.pause)
+        return MISS
+    return value
 
 
 def _note(step: Note, link: Link) -> None:
@@ -220,12 +246,8 @@ async def _aexchange(commands: list[Command], link: Link) -> list[Reply]:
 def _checked(commands: list[Command], replies: list[Reply]) -> list[Reply]:
     """Raise ConnectionError of redis-py for a reply that is of no use: who knows what the next one belongs to."""
     for command, reply in zip(commands, replies, strict=True):
-        name, *rest = command.args
-        allowed = _SHAPES.get(name)  # type: ignore[arg-type]
-        if allowed is None or isinstance(reply, ResponseError):
-            continue
-        if not isinstance(reply, allowed) or (name == "MGET" and len(cast("Sized", reply)) != len(rest)):
-            message = f"Redis answered {name!s} with {type(reply).__name__} of another shape than it has"
+        if not isinstance(reply, ResponseError) and not command.fits(reply):
+            message = f"Redis answered {command.args[0]!s} with {type(reply).__name__} of another shape than it has"
             raise RedisConnectionError(message)
     return replies
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ._drive import arun, run
 from .codecs import JSON, TypedJsonCodec
-from .flows import values
+from .flows import entries
 from .manager import CacheManager
+from .memo import Memoized, P, R
 from .namespace import check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from typing_extensions import Unpack
+
+    from .freshness import Options
     from .stats import Health
     from .typing import Codec, Seconds
 
@@ -39,6 +43,27 @@ class CacheClient(CacheManager):
         self.prefix = f"{manager.prefix}{prefix}:" if prefix else manager.prefix
         check_name("CacheClient(prefix=...)", self.prefix)
 
+    def memoize(
+        self,
+        ttl: Seconds | None = None,
+        *,
+        key: str | Callable[..., str] | None = None,
+        tags: Iterable[str] = (),
+        type: Any = None,  # noqa: A002
+        **options: Unpack[Options],
+    ) -> Callable[[Callable[P, R]], Memoized[P, R]]:
+        """
+        Return a decorator that keeps the results of a function or a coroutine function, by its arguments.
+
+        ``key`` is a template over the arguments, such as ``"report:{user.pk}"``, or a callable that takes them and
+        returns a key; by default it is the function's name and all arguments. ``tags`` are templates. ``type`` is what
+        a result has to fit. See Options for the others, and Memoized for what the function can do then.
+        """
+        if callable(cast("object", ttl)):
+            message = "memoize is called with a ttl: @cache.memoize(60), or @cache.memoize() for the default."
+            raise TypeError(message)
+        return lambda function: Memoized(self, function, ttl, key, tags, type, options)
+
     def health_check(self) -> Health:
         """Ask the server how it is, and tell what this process has seen of it; it never raises for an outage."""
         return run(self._health(), self._client.server)
@@ -54,11 +79,11 @@ class CacheClient(CacheManager):
         With ``type`` (anything that msgspec decodes into: a dataclass, a Struct, a TypedDict, ``list[int]`` ...) the
         value is one of it, and what does not fit is a miss.
         """
-        return self._run(values.get(self._name(key), _json(type), default), default)
+        return self._run(entries.get(self._name(key), _json(type), default), default)
 
     async def aget_json(self, key: str, default: Any = None, *, type: Any = None) -> Any:  # noqa: A002
         """See get_json()."""
-        return await self._arun(values.get(self._name(key), _json(type), default), default)
+        return await self._arun(entries.get(self._name(key), _json(type), default), default)
 
     def set_json(self, key: str, value: Any, ttl: Seconds | None = None) -> bool:
         """Store a value as JSON, for any Redis client to read, and return whether it was stored."""

@@ -10,10 +10,19 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from .codecs import MISS
 
 if TYPE_CHECKING:
     from .typing import Loader
+
+
+OWN: Final = object()
+"""What join() answers to the one that computes itself."""
+
+NOBODY: Final = object()
+"""What join() answers where nobody of this process computes."""
 
 
 class _Flight:
@@ -68,6 +77,28 @@ class Flights:
             await flight.landed.wait()
             if not flight.interrupted:
                 return flight.result()
+
+    def join(self, key: bytes, seconds: float) -> Any:
+        """Return what comes of a computation within ``seconds``, MISS if nothing does; NOBODY if nobody is at it."""
+        flight = self._flights.get(key)
+        if flight is None:
+            return NOBODY
+        if flight.leader == threading.get_ident():
+            return OWN
+        return flight.result() if flight.landed.wait(seconds) and not flight.interrupted else MISS
+
+    async def ajoin(self, key: bytes, seconds: float) -> Any:
+        """See join()."""
+        flight = self._flights.get((id(asyncio.get_running_loop()), key))
+        if flight is None:
+            return NOBODY
+        if flight.leader == id(asyncio.current_task()):
+            return OWN
+        try:
+            await asyncio.wait_for(flight.landed.wait(), seconds)
+        except asyncio.TimeoutError:
+            return MISS
+        return MISS if flight.interrupted else flight.result()
 
 
 class _Landing:

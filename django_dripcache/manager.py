@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ._drive import arun, run
-from .flows import values
+from .flows import entries
 from .flows.server import ping
 from .namespace import Namespace
 from .policy import to_milliseconds
@@ -20,6 +20,9 @@ from .stats import CacheStats
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from typing_extensions import Unpack
+
+    from .freshness import Options
     from .typing import Loader, Seconds
 
 _NO_KEY = -2
@@ -44,23 +47,41 @@ class CacheManager(Namespace):
 
     def get(self, key: str, default: Any = None, *, type: Any = None) -> Any:  # noqa: A002 - the name that reads best
         """Return the value of ``key``, or ``default``; with ``type``, a value that does not fit it is a miss."""
-        return self._run(values.get(self._name(key), self._codec(type), default), default)
+        return self._run(entries.get(self._name(key), self._codec(type), default), default)
 
     async def aget(self, key: str, default: Any = None, *, type: Any = None) -> Any:  # noqa: A002
         """See get()."""
-        return await self._arun(values.get(self._name(key), self._codec(type), default), default)
+        return await self._arun(entries.get(self._name(key), self._codec(type), default), default)
 
-    def set(self, key: str, value: Any, ttl: Seconds | None = None) -> bool:
-        """Store a value and return whether it was stored."""
-        return self._run(self._set(key, value, ttl, self._codec()), fallback=False)
+    def set(
+        self, key: str, value: Any, ttl: Seconds | None = None, *, tags: Iterable[str] = (), grace: Seconds = 0
+    ) -> bool:
+        """Store a value, with ``tags`` that can void it and a ``grace`` in which it is stale; return whether it was."""
+        return self._run(self._set(key, value, ttl, self._codec(), tags=tags, grace=grace), fallback=False)
 
-    async def aset(self, key: str, value: Any, ttl: Seconds | None = None) -> bool:
+    async def aset(
+        self, key: str, value: Any, ttl: Seconds | None = None, *, tags: Iterable[str] = (), grace: Seconds = 0
+    ) -> bool:
         """See set()."""
-        return await self._arun(self._set(key, value, ttl, self._codec()), fallback=False)
+        return await self._arun(self._set(key, value, ttl, self._codec(), tags=tags, grace=grace), fallback=False)
 
-    def get_or_set(self, key: str, loader: Loader, ttl: Seconds | None = None, *, type: Any = None) -> Any:  # noqa: A002
-        """Return the value of ``key``; without one, call ``loader``, store what it returns, and return that."""
-        return run(self._get_or_set(key, loader, ttl, type), self._client.server)
+    def get_or_set(
+        self,
+        key: str,
+        loader: Loader,
+        ttl: Seconds | None = None,
+        *,
+        type: Any = None,  # noqa: A002
+        tags: Iterable[str] = (),
+        **options: Unpack[Options],
+    ) -> Any:
+        """
+        Return the value of ``key``; without a fresh one, call ``loader``, store what it returns, and return that.
+
+        Of all processes, one calls its loader. The others are given the value that is stale, if ``grace`` left one, or
+        wait. A loader with one argument is given a Context. See Options, and the page on stampedes.
+        """
+        return run(self._get_or_set(key, loader, ttl, type, tags, **options), self._client.server)
 
     async def aget_or_set(
         self,
@@ -69,9 +90,19 @@ class CacheManager(Namespace):
         ttl: Seconds | None = None,
         *,
         type: Any = None,  # noqa: A002
+        tags: Iterable[str] = (),
+        **options: Unpack[Options],
     ) -> Any:
         """See get_or_set(). ``loader`` may be a coroutine function."""
-        return await arun(self._get_or_set(key, loader, ttl, type), self._client.server)
+        return await arun(self._get_or_set(key, loader, ttl, type, tags, **options), self._client.server)
+
+    def invalidate_tags(self, *tags: str) -> int:
+        """Void every value of this namespace that has one of ``tags``; return how many of these were in use."""
+        return self._run(entries.invalidate(self._tags(tags)), 0)
+
+    async def ainvalidate_tags(self, *tags: str) -> int:
+        """See invalidate_tags()."""
+        return await self._arun(entries.invalidate(self._tags(tags)), 0)
 
     def delete(self, key: str) -> bool:
         """Remove a key and return whether it was there."""
@@ -83,11 +114,11 @@ class CacheManager(Namespace):
 
     def has(self, key: str) -> bool:
         """Return whether a key is there."""
-        return self._run(values.has(self._name(key)), fallback=False)
+        return self._run(entries.has(self._name(key)), fallback=False)
 
     async def ahas(self, key: str) -> bool:
         """See has()."""
-        return await self._arun(values.has(self._name(key)), fallback=False)
+        return await self._arun(entries.has(self._name(key)), fallback=False)
 
     # Many values
 
@@ -156,11 +187,11 @@ class CacheManager(Namespace):
 
     def ttl(self, key: str) -> timedelta | None:
         """Return how long a key has left; None for no key, ``timedelta.max`` for one without an end."""
-        return _left(self._run(values.ttl(self._name(key)), _NO_KEY))
+        return _left(self._run(entries.ttl(self._name(key)), _NO_KEY))
 
     async def attl(self, key: str) -> timedelta | None:
         """See ttl()."""
-        return _left(await self._arun(values.ttl(self._name(key)), _NO_KEY))
+        return _left(await self._arun(entries.ttl(self._name(key)), _NO_KEY))
 
     # The namespace
 

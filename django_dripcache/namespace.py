@@ -13,10 +13,12 @@ from .backend import get_alias_client
 from .codecs import MISS, OpenCodec, TypedCodec
 from .conf import check_on_outage, get_pickle_codec
 from .exceptions import CacheUnavailableError, ConfigurationError, InvalidKeyError
-from .flows import scan, values
+from .flows import entries, fill, scan, values
 from .flows.bounded import bounded
+from .flows.fill import Place
 from .flows.server import facts, ping
-from .keys import MAX_NAME_BYTES, area, escape, escape_glob_text
+from .freshness import Freshness
+from .keys import MAX_NAME_BYTES, area, escape, escape_glob, escape_glob_text
 from .outage import Degrading
 from .policy import to_milliseconds
 from .stats import CacheStats, Health
@@ -70,14 +72,29 @@ class Namespace(Degrading):
 
     @property
     def _keyspace(self) -> Keyspace:
-        return area(self._client.root, "c", self.namespace)
+        return self._part("c")
 
     @property
     def _index(self) -> bytes:
-        return area(self._client.root, "x", self.namespace).raw
+        return self._part("x").raw
+
+    def _part(self, letter: str) -> Keyspace:
+        return area(self._client.root, letter, self.namespace)
 
     def _name(self, key: str) -> bytes:
         return self._keyspace.name(self.prefix + key if self.prefix and isinstance(key, str) else key)
+
+    def _lease(self, key: str) -> bytes:
+        return self._part("l").name(self.prefix + key)
+
+    def _tag(self, tag: str) -> bytes:
+        return self._part("t").name(tag)
+
+    def _tags(self, tags: Iterable[str]) -> list[bytes]:
+        if isinstance(tags, str):
+            message = f"tags={tags!r} is one text. Allowed are several, as in tags=[{tags!r}]."
+            raise TypeError(message)
+        return list(dict.fromkeys(map(self._tag, tags)))
 
     def _pattern(self, glob: str) -> bytes:
         return self._keyspace.pattern(escape_glob_text(self.prefix) + glob)
@@ -97,32 +114,42 @@ class Namespace(Degrading):
 
     # Flows
 
-    def _set(self, key: str, value: Any, ttl: Seconds | None, codec: Codec) -> Flow[bool]:
-        name = self._name(key)
-        return self._bounded(values.set(name, codec, value, self._ttl(ttl)), [name])
+    def _set(
+        self,
+        key: str,
+        value: Any,
+        ttl: Seconds | None,
+        codec: Codec,
+        *,
+        tags: Iterable[str] = (),
+        grace: Seconds = 0,
+    ) -> Flow[bool]:
+        name, fresh = self._name(key), Freshness.of(self._ttl(ttl), grace=grace)
+        flow = entries.set(name, self._lease(key), codec, value, fresh, self._tags(tags))
+        return self._bounded(flow, [name])
 
-    def _get_or_set(self, key: str, loader: Loader, ttl: Seconds | None, kind: Any) -> Flow[Any]:
-        name, codec = self._name(key), self._codec(kind)
-        if self.max_keys is not None:
-            value = yield from values.get_leniently(name, codec, strict=self.raises)
-            if value is not MISS:
-                return value
-        flow = values.get_or_set(name, codec, loader, self._ttl(ttl), strict=self.raises)
-        return (yield from self._bounded(flow, [name]))
+    def _get_or_set(
+        self, key: str, loader: Loader, ttl: Seconds | None, kind: Any, tags: Iterable[str], **options: Any
+    ) -> Flow[Any]:
+        place = Place(self._name(key), self._lease(key), self._codec(kind), self._tag)
+        fresh = Freshness.of(self._ttl(ttl), **options)
+        flow = fill.get_or_set(place, loader, fresh, self._tags(tags), strict=self.raises)
+        return self._bounded(flow, [place.key])
 
     def _delete(self, keys: Sequence[str]) -> Flow[int]:
         names = [self._name(key) for key in keys]
-        return self._bounded(values.delete(names), names)
+        return self._bounded(entries.delete(names, [self._lease(key) for key in keys]), names)
 
     def _get_many(self, keys: Iterable[str], codec: Codec) -> Flow[dict[str, Any]]:
         names = {key: self._name(key) for key in keys}
-        found = yield from values.get_many(list(names.values()), codec)
+        found = yield from entries.get_many(list(names.values()), codec)
         return {key: value for key, value in zip(names, found, strict=True) if value is not MISS}
 
     def _set_many(self, data: Mapping[str, Any], ttl: Seconds | None, codec: Codec) -> Flow[list[str]]:
         names = {self._name(key): key for key in data}
-        entries = {name: data[key] for name, key in names.items()}
-        refused = yield from self._bounded(values.set_many(entries, codec, self._ttl(ttl)), list(names))
+        stored = {name: data[key] for name, key in names.items()}
+        flow = values.set_many(stored, codec, self._ttl(ttl), [self._lease(key) for key in data])
+        refused = yield from self._bounded(flow, list(names))
         return [names[name] for name in refused]
 
     def _count(self, key: str, delta: int, ttl: Seconds | None) -> Flow[int]:
@@ -132,10 +159,13 @@ class Namespace(Degrading):
 
     def _touch(self, key: str, ttl: int | None) -> Flow[bool]:
         name = self._name(key)
-        return self._bounded(values.touch(name, ttl), [name])
+        return self._bounded(entries.touch(name, ttl), [name])
 
     def _remove(self, pattern: str, progress: Callable[[int], None] | None) -> Flow[int]:
-        return scan.remove(self._pattern(pattern), progress=progress, index=self._index)
+        # One walk removes the leases too, and so voids what is being computed.
+        start = escape_glob(self._client.root.encode())
+        both = start + b"[cl]" + self._pattern(pattern).removeprefix(start + b"c")
+        return scan.remove(both, progress=progress, index=self._index, leases=self._part("l").raw)
 
     def _stats(self) -> Flow[CacheStats]:
         about = yield from facts()

@@ -19,3 +19,4 @@ cache_incr, acache_incr = cache.incr, cache.aincr
 cache_decr, acache_decr = cache.decr, cache.adecr
 get_cache_json, aget_cache_json = cache.get_json, cache.aget_json
 set_cache_json, aset_cache_json = cache.set_json, cache.aset_json
+memoize = cache.memoize

@@ -27,12 +27,15 @@ MAX_LINES = 300
 
 # From the bottom up: a module may import from its own layer and from those below.
 LAYERS = {
-    "pure": "address codecs deadline entry exceptions flight journal keys outcomes policy rates typing",
+    "pure": (
+        "address arguments codecs context deadline entry exceptions flight freshness journal keys outcomes policy rates signed "
+        "typing"
+    ),
     "flows": "flows flows.*",
     "driver": "_drive",
-    "wiring": "breaker broker conf connections lending lent near outage pools server signals sockets stats transport",
+    "wiring": "breaker broker conf connections lending lent near outage pools secrecy server signals sockets stats transport",
     "domain": (
-        "backend client limiter locks manager members namespace redis_base redis_client services services.* shortcuts "
+        "backend client limiter locks manager members memo namespace redis_base redis_client services services.* shortcuts "
         "testing testing.*"
     ),
     "edges": (

@@ -36,14 +36,16 @@ def remove(
     size: int = SCAN_COUNT,
     progress: Callable[[int], None] | None = None,
     index: bytes | None = None,
+    leases: bytes | None = None,
 ) -> Flow[int]:
     """
     Remove what matches ``pattern`` and return how many keys that were: one round trip a page.
 
     The keys of a page are removed in the same round trip that reads the next one. ``progress`` is called after each
-    page with the number removed so far. ``index`` is the sorted set that bounds the namespace, if it has one.
+    page with the number removed so far. ``index`` is the sorted set that bounds the namespace, if it has one. What
+    begins with ``leases`` is removed, and not counted.
     """
-    return (yield from journalled(sweep(pattern, size, progress, index), patterns=[pattern]))
+    return (yield from journalled(sweep(pattern, size, progress, index, leases), patterns=[pattern]))
 
 
 def sweep(
@@ -51,20 +53,24 @@ def sweep(
     size: int = SCAN_COUNT,
     progress: Callable[[int], None] | None = None,
     index: bytes | None = None,
+    leases: bytes | None = None,
 ) -> Flow[int]:
     """Do what remove() does, and note nothing if it fails."""
     removed = 0
     cursor, names = yield from page(0, pattern, size)
     while True:
-        steps = [Command("UNLINK", *names)] if names else []
-        if names and index is not None:
-            steps.append(Command("ZREM", index, *names))
+        counted = [name for name in names if leases is None or not name.startswith(leases)]
+        steps = [Command("UNLINK", *counted)] if counted else []
+        if leases is not None and len(counted) < len(names):
+            steps.append(Command("UNLINK", *(name for name in names if name.startswith(leases))))
+        if counted and index is not None:
+            steps.append(Command("ZREM", index, *counted))
         if cursor:
             steps.append(Command("SCAN", cursor, "MATCH", pattern, "COUNT", size))
         if not steps:
             return removed
         replies = yield Pipeline(steps)
-        if names:
+        if counted:
             removed += int(replies[0])
             if progress is not None:
                 progress(removed)

@@ -10,10 +10,10 @@ from __future__ import annotations
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Sized
 
     from ..typing import Codec, Loader
 
@@ -24,6 +24,13 @@ class Refused(Exception):  # noqa: N818 - named for what Redis did
     """Redis refused one command for its arguments, as with a key of another type; the server itself is well."""
 
 
+_SHAPES: Final[dict[Any, tuple[type, ...]]] = {
+    **dict.fromkeys(("GET", "SET"), (bytes, type(None))),
+    **dict.fromkeys(("MGET", "SCAN"), (list,)),
+    **dict.fromkeys(("EXISTS", "PERSIST", "PEXPIRE", "PTTL", "UNLINK"), (int,)),
+}
+
+
 class Command:
     """One command and one round trip. The driver sends back its raw reply; a refusal is thrown as Refused."""
 
@@ -31,6 +38,15 @@ class Command:
 
     def __init__(self, *args: Argument) -> None:
         self.args = args
+
+    def fits(self, reply: Any) -> bool:
+        """Return whether a server that is well may answer with this, errors aside."""
+        shapes = _SHAPES.get(self.args[0])
+        if shapes is None:
+            return True
+        if not isinstance(reply, shapes):
+            return False
+        return self.args[0] != "MGET" or len(cast("Sized", reply)) == len(self.args) - 1
 
 
 class Script:
@@ -81,6 +97,32 @@ class Load:
         self.once = once
 
 
+class Wait:
+    """
+    A wait for what another caller computes.
+
+    Where that is one of this process, for at most ``seconds``; the driver sends back its result, or raises its error.
+    Where it is not, for ``pause`` seconds. The driver sends back MISS where nothing came of it, and OWN to the one that
+    would wait for itself.
+    """
+
+    __slots__ = ("once", "pause", "seconds")
+
+    def __init__(self, once: bytes, pause: float, seconds: float) -> None:
+        self.once = once
+        self.pause = pause
+        self.seconds = seconds
+
+
+class Sleep:
+    """A wait of so many seconds. The driver sends back nothing."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
 class Note:
     """What a write that failed was about, for the journal. The driver sends back nothing, and never fails."""
 
@@ -108,7 +150,7 @@ class Encode:
         self.key = key
 
 
-Step = Command | Script | Pipeline | Load | Encode | Note
+Step = Command | Script | Pipeline | Load | Wait | Sleep | Encode | Note
 
 SCAN_COUNT: Final = 1000
 """COUNT of every SCAN: 100,000 keys among a million foreign ones take about a second, and others hardly notice."""
@@ -116,8 +158,9 @@ SCAN_COUNT: Final = 1000
 
 @cache
 def source(name: str) -> bytes:
-    """Return the text of a script."""
-    return files("django_dripcache").joinpath(f"lua/{name}.lua").read_bytes()
+    """Return the text of a script, behind what the scripts about entries share if it begins with ``--!entry``."""
+    text = files("django_dripcache").joinpath(f"lua/{name}.lua").read_bytes()
+    return source("entry") + text if text.startswith(b"--!entry\n") else text
 
 
 @cache

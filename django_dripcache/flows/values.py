@@ -33,9 +33,15 @@ def get(key: bytes, codec: Codec, default: Any = None) -> Flow[Any]:
     raw, value = yield from _read(key, codec)
     if value is not MISS:
         return value
-    if raw is not None and codec.discards:
-        yield Script("discard", [key], sha1(raw, usedforsecurity=False).hexdigest())
+    if raw is not None:
+        yield from discard(key, raw, codec)
     return default
+
+
+def discard(key: bytes, raw: bytes, codec: Codec) -> Flow[None]:
+    """Remove what nobody can read, if it is still there."""
+    if codec.discards:
+        yield Script("discard", [key], sha1(raw, usedforsecurity=False).hexdigest())
 
 
 def _read(key: bytes, codec: Codec) -> Flow[tuple[bytes | None, Any]]:
@@ -107,8 +113,14 @@ def _replace(key: bytes, raw: bytes | None, ttl: int | None, only: str) -> Flow[
         return False
 
 
-def set_many(entries: Mapping[bytes, Any], codec: Codec, ttl: int | None) -> Flow[list[bytes]]:
-    """Store all ``entries`` for ``ttl`` milliseconds and return the keys that were refused: one round trip."""
+def set_many(
+    entries: Mapping[bytes, Any], codec: Codec, ttl: int | None, leases: Sequence[bytes] = ()
+) -> Flow[list[bytes]]:
+    """
+    Store all ``entries`` for ``ttl`` milliseconds and return the keys that were refused: one round trip.
+
+    ``leases`` of what is being computed are void by it.
+    """
     if not entries:
         return []
     steps: list[Command] = []
@@ -121,10 +133,11 @@ def set_many(entries: Mapping[bytes, Any], codec: Codec, ttl: int | None) -> Flo
         else:
             steps.append(_set(key, raw, ttl))
     if ttl == 0:
-        yield from delete(list(entries))
+        yield from delete([*entries, *leases])
         return []
-    replies = yield from journalled(_only(Pipeline(steps)), list(entries))
-    refused = [key for key, reply in zip(entries, replies, strict=True) if isinstance(reply, Refused)]
+    steps += [Command("UNLINK", *leases)] if leases else []
+    replies = yield from journalled(_only(Pipeline(steps)), [*entries, *leases])
+    refused = [key for key, reply in zip(entries, replies, strict=False) if isinstance(reply, Refused)]
     return too_large + refused
 
 

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 
 import redis
 
+from ..flows.steps import source
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -140,7 +142,7 @@ class RedisServer:
         # fakeredis' server has no NOSCRIPT reply that a client could heal.
         with self.client() as client:
             for script in files("django_dripcache").joinpath("lua").iterdir():
-                client.script_load(script.read_bytes())
+                client.script_load(source(script.name.removesuffix(".lua")))
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django_dripcache.flows.steps import Command, Encode, Load, Note, Pipeline, Script
+from django_dripcache.flows.steps import Command, Encode, Load, Note, Pipeline, Script, Sleep
 
 
 def shape(step: Any) -> Any:
@@ -21,13 +21,16 @@ def shape(step: Any) -> Any:
     raise AssertionError(message)
 
 
-def play(flow: Any, *exchanges: tuple[Any, Any], noted: list[Any] | None = None) -> Any:
+def play(
+    flow: Any, *exchanges: tuple[Any, Any], noted: list[Any] | None = None, slept: list[float] | None = None
+) -> Any:
     """
     Play a flow to its end and return its result.
 
     Each exchange is a step, as ``shape()`` gives it, and the reply to it; an exception as the reply is thrown. The
     flow must ask for these steps and no others: so an exchange is a round trip, and they are counted. Values are
-    encoded as a driver does it, which is no round trip; nor is a note for the journal, which goes to ``noted``.
+    encoded as a driver does it, which is no round trip; nor is a note for the journal, which goes to ``noted``, nor a
+    sleep, whose seconds go to ``slept``.
     """
     left = list(exchanges)
     result: Any = None
@@ -40,6 +43,9 @@ def play(flow: Any, *exchanges: tuple[Any, Any], noted: list[Any] | None = None)
                 continue
             if isinstance(step, Note):
                 step = flow.send(noted.append((list(step.names), list(step.patterns))) if noted is not None else None)
+                continue
+            if isinstance(step, Sleep):
+                step = flow.send(slept.append(step.seconds) if slept is not None else None)
                 continue
             assert left, f"one step more than expected: {shape(step)!r}"
             expected, reply = left.pop(0)

@@ -1,0 +1,197 @@
+"""
+Computing a value once: a lease a key, for all processes.
+
+After the leases of "Scaling Memcache at Facebook" (NSDI 2013). A miss takes the lease in the round trip that reads, and
+gives it up in the one that stores. Whoever deletes, sets or clears removes the lease, so that a loader which has read
+what was there before cannot store it afterwards; an invalidated tag has another version by then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import secrets
+import time
+from hashlib import sha1
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..codecs import MISS
+from ..context import Context
+from ..entry import parse
+from ..exceptions import CacheUnavailableError
+from ..flight import OWN
+from .steps import Encode, Load, Refused, Script, Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..freshness import Freshness
+    from ..typing import Codec, Flow, Loader
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
+
+
+class Place(NamedTuple):
+    """Where a value lives: its key, the key of its lease, how it is read, and how tags are named there."""
+
+    key: bytes
+    lease: bytes
+    codec: Codec
+    tag: Callable[[str], bytes]
+
+
+class _Found(NamedTuple):
+    """What a fetch brought: a value, or MISS; and, if that is not the end of it, who is to compute it anew."""
+
+    value: Any
+    mine: bool = False
+    holder: bytes = b""
+    since: bytes = b""
+    versions: Sequence[bytes] = ()
+
+
+def get_or_set(
+    place: Place, loader: Loader, fresh: Freshness, tags: Sequence[bytes] = (), *, strict: bool = False
+) -> Flow[Any]:
+    """
+    Return the value of a key; without one that is fresh, let one caller compute it and the others wait or go stale.
+
+    A hit is one round trip, a miss two. While Redis cannot be used, the loader runs and its value is returned; with
+    ``strict`` that raises CacheUnavailableError.
+    """
+    try:
+        found = yield from _seek(place, loader, fresh, tags)
+    except Refused:
+        return (yield Load(_plain(loader)))  # there is a key of another type
+    except CacheUnavailableError:
+        if strict:
+            raise
+        return (yield Load(_plain(loader), once=place.key))
+    if not found.mine:
+        return found.value
+    value, context, cost = yield from _compute(place, loader, fresh, found)
+    if context is not None:
+        try:
+            value = yield from _keep(place, fresh, tags, found, value, context, cost)
+        except CacheUnavailableError:
+            if strict:
+                raise
+    return value
+
+
+def _seek(place: Place, loader: Loader, fresh: Freshness, tags: Sequence[bytes]) -> Flow[_Found]:
+    """Return a value, fresh or stale, or the lease to compute it."""
+    began, pause = time.monotonic(), _FIRST_PAUSE
+    while True:
+        found = yield from _fetch(place, fresh, tags)
+        if found.mine or found.value is not MISS:
+            return found
+        left = fresh.wait - (time.monotonic() - began)
+        value = OWN if left <= 0 else (yield Wait(found.holder, min(pause, left), left))
+        if value is OWN:
+            # It has waited long enough; or it asks for its own key, and would wait for itself.
+            value = yield Load(_plain(loader), once=place.key)
+        if value is not MISS:
+            return _Found(value)
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _fetch(place: Place, fresh: Freshness, tags: Sequence[bytes]) -> Flow[_Found]:
+    owner, unusable = secrets.token_hex(8), ""
+    while True:
+        reply = yield Script(
+            "fetch",
+            [place.key, place.lease, *tags],
+            owner,
+            fresh.lease,
+            f"{fresh.hurry:.6f}",
+            fresh.tag_life,
+            unusable,
+        )
+        if isinstance(reply, bytes):
+            value = place.codec.decode(parse(reply).payload, place.key)
+            if value is not MISS:
+                return _Found(value)
+            # Nobody of this site can read it: to be computed as if it were not there.
+            unusable = sha1(reply, usedforsecurity=False).hexdigest()
+            continue
+        raw, mine, holder, since, *versions = reply
+        value = place.codec.decode(parse(raw).payload, place.key) if raw else MISS
+        return _Found(value, bool(mine), holder or b"", since, versions)
+
+
+def _compute(place: Place, loader: Loader, fresh: Freshness, found: _Found) -> Flow[tuple[Any, Context | None, int]]:
+    """Call the loader; return its value, what it said (None: nothing is to be stored), and what it cost in ms."""
+    context = Context(found.value)
+    began = time.monotonic()
+    try:
+        value = yield Load(_told(loader, context), once=found.holder)
+    except GeneratorExit:
+        raise  # the flow was abandoned, and nobody would take a step of it
+    except BaseException as error:
+        if found.value is MISS or not isinstance(error, Exception):
+            yield from _release(place, found.holder)
+            raise
+        # Fail-safe: what was good a moment ago is better than an error, and the loader is given a rest.
+        yield from _release(place, found.holder, fresh.backoff)
+        return found.value, None, 0
+    return (found.value if context.kept else value), context, round((time.monotonic() - began) * 1000)
+
+
+def _keep(
+    place: Place,
+    fresh: Freshness,
+    tags: Sequence[bytes],
+    found: _Found,
+    value: Any,
+    context: Context,
+    cost: int,
+) -> Flow[Any]:
+    """Store a value, if it is to be stored and the lease still holds; return it."""
+    if context.ttl is not None:
+        fresh = fresh.lasting(context.ttl)
+    try:
+        late = [tag for tag in dict.fromkeys(map(place.tag, context.tags)) if tag not in tags]
+        raw = yield Encode(place.codec, value, place.key)
+    except GeneratorExit:
+        raise
+    except BaseException:
+        yield from _release(place, found.holder)
+        raise
+    if raw is None or context.skipped or fresh.ttl == 0:
+        yield from _release(place, found.holder)
+        return value
+    if not fresh.beta or (raw.lstrip(b"-").isdigit() and not tags and not late and not fresh.grace):
+        cost = 0  # bare digits, so that INCR can count with them
+    args = (found.holder, fresh.life, fresh.grace, cost, found.since, raw, *found.versions, *[""] * len(late))
+    with contextlib.suppress(Refused):  # larger than Redis takes
+        yield Script("store", [place.key, place.lease, *tags, *late], *args)
+    return value
+
+
+def _release(place: Place, owner: bytes, after: int = 0) -> Flow[None]:
+    try:
+        yield Script("release", [place.lease], owner, after)
+    except (CacheUnavailableError, Refused):
+        return  # it ends by itself
+
+
+def _takes_context(loader: Loader) -> bool:
+    try:
+        parameters = inspect.signature(loader).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(
+        parameter.kind in {parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD}
+        and parameter.default is parameter.empty
+        for parameter in parameters
+    )
+
+
+def _told(loader: Loader, context: Context) -> Loader:
+    """Return the loader with its context, if it takes one."""
+    return (lambda: loader(context)) if _takes_context(loader) else loader  # type: ignore[call-arg]
+
+
+def _plain(loader: Loader) -> Loader:
+    return _told(loader, Context(MISS))

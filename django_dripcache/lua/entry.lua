@@ -1,0 +1,51 @@
+-- What the scripts about entries share (see entry.py): it is put before those that begin with "--!entry".
+local function parse(raw)
+  local _, head, size, grace, cost = string.find(raw, '^\2221 (%d+) (%d+) (%d+)\n')
+  size = tonumber(size)
+  if head and size >= head and size <= #raw then
+    return size, tonumber(grace), tonumber(cost), head
+  end
+end
+
+-- Whether no tag of an entry was invalidated, or lost, since the entry was stored.
+local function intact(raw, size, at)
+  while at < size do
+    local _, last, length, version = string.find(raw, '^(%d+) (%d+) ', at + 1)
+    if not last then
+      return false
+    end
+    at = last + tonumber(length)
+    if redis.pcall('GET', string.sub(raw, last + 1, at)) ~= version then
+      return false
+    end
+  end
+  return true
+end
+
+-- What is stored at a key; nothing that could be read for a key of another type.
+local function stored(key)
+  local raw = redis.pcall('GET', key)
+  return type(raw) == 'table' and '' or raw
+end
+
+-- How many milliseconds the entry at a key is fresh for, and its header's figures; nil for one that is not.
+local function fresh(key, raw)
+  local size, grace, cost, head = parse(raw)
+  local left = redis.call('PTTL', key)
+  if not size then
+    return left, 0, 0
+  end
+  if not intact(raw, size, head) then
+    return nil, grace, cost, true
+  end
+  if left < 0 then
+    return left, grace, cost
+  end
+  left = left - grace
+  return left > 0 and left or nil, grace, cost
+end
+
+local function now()
+  local time = redis.call('TIME')
+  return time[1] .. string.format('%06d', time[2])
+end

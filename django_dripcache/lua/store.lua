@@ -1,0 +1,48 @@
+--!entry
+-- Store ARGV[6] at KEYS[1] as an entry, and give up the lease KEYS[2]; 0 if the lease is not ARGV[1]'s any more.
+-- KEYS[3..] are tags, ARGV[7..] their versions, '' for one that is not known yet. ARGV: the owner ('': no lease was
+-- needed), how long the key lives in ms (-1: without end), the part of that which is grace, the cost in ms, when the
+-- lease was taken ('': now). What a tag voided since then is not stored.
+if ARGV[1] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[1] then
+  return 0
+end
+redis.call('UNLINK', KEYS[2])
+local ttl = tonumber(ARGV[2])
+local time = now()
+local tags, void = {}, false
+for i = 3, #KEYS do
+  local version, known = redis.call('GET', KEYS[i]), ARGV[i + 4]
+  if not version then
+    void = void or ARGV[1] ~= ''
+    version = time
+    redis.call('SET', KEYS[i], version, 'PX', 1)
+  elseif known ~= '' then
+    void = void or version ~= known
+  elseif ARGV[5] ~= '' then
+    void = void or version > ARGV[5]
+  end
+  local life = redis.call('PTTL', KEYS[i])
+  if ttl < 0 then
+    redis.call('PERSIST', KEYS[i])
+  elseif life >= 0 and life <= ttl then
+    redis.call('PEXPIRE', KEYS[i], string.format('%.0f', ttl + 60000))
+  end
+  tags[#tags + 1] = #KEYS[i] .. ' ' .. version .. ' ' .. KEYS[i]
+end
+if void then
+  return 0
+end
+local entry = ARGV[6]
+local grace, cost = tonumber(ARGV[3]), tonumber(ARGV[4])
+if #tags > 0 or grace > 0 or cost > 0 then
+  local list = table.concat(tags)
+  local rest = string.format(' %.0f %.0f\n', grace, cost)
+  -- The size of the header is a part of the header: of six digits, whatever it is.
+  entry = string.format('\2221 %06d', 9 + #rest + #list) .. rest .. list .. entry
+end
+if ttl < 0 then
+  redis.call('SET', KEYS[1], entry)
+else
+  redis.call('SET', KEYS[1], entry, 'PX', ARGV[2])
+end
+return 1

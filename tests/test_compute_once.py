@@ -1,0 +1,647 @@
+"""A value is computed once for all, served stale meanwhile, and never stored after it was voided."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+
+from django_dripcache import CacheClient, CacheManager, CacheUnavailableError, SerializationError, cache, on_outage
+from django_dripcache.entry import parse
+
+from .processes import ROOT, UNREACHABLE, environment, in_threads, run_python, site, wait_for
+
+
+class BrokenError(Exception):
+    """What a loader raises."""
+
+
+def broken(*_):
+    raise BrokenError
+
+
+@pytest.fixture
+def here(redis_server, raw):
+    """A patient site over the server of this process."""
+    with site(redis_server.url):
+        yield raw
+
+
+@pytest.fixture
+def shared(here, drive):
+    return drive(cache)
+
+
+def stale(target, key="key", value="old", **options):
+    """Leave a value that is stale."""
+    target.set(key, value, 0.02, grace=60, **options)
+    wait_for(lambda: not target.has(key))
+
+
+def spent(raw, call):
+    """Return how many commands a call sends, as the server counts them; those of a script are not counted."""
+    with raw.monitor() as monitor:
+        call()
+        raw.echo("the end")
+        seen = []
+        for line in monitor.listen():
+            if "the end" in line["command"]:
+                return seen
+            if line["client_type"] != "lua":
+                seen.append(line["command"])
+
+
+# A miss, a hit
+
+
+def test_a_miss_calls_the_loader_and_a_hit_does_not(shared):
+    assert shared.get_or_set("key", lambda: "new") == "new"
+    assert shared.get_or_set("key", broken) == "new"
+    assert shared.get("key") == "new"
+
+
+@pytest.mark.parametrize("value", [None, False, 0, "", [], b"\xde1 000020 0 0\n", "x" * 100_000], ids=repr)
+def test_any_value_comes_back_as_it_was(shared, value):
+    assert shared.get_or_set("key", lambda: value, tags=["tag"], grace=5) == value
+    assert shared.get_or_set("key", broken) == value
+    assert shared.get("key", "miss") == value
+    assert shared.get_many(["key"]) == {"key": value}
+    assert shared.has("key")
+
+
+def test_a_number_stays_one_to_count_with(shared, here):
+    assert shared.get_or_set("key", lambda: 7) == 7
+    assert here.get("dripcache:c:key") == b"7"
+    assert shared.incr("key") == 8
+
+
+def test_no_key_is_left_without_an_end(shared, here):
+    shared.get_or_set("key", lambda: "new", 60, tags=["a", "b"], grace=60)
+    shared.set("other", 1, 60, tags=["c"])
+    shared.set("third", 1, 0.05, tags=["c"])
+    names = set(here.scan_iter())
+    assert names == {b"dripcache:c:key", b"dripcache:c:other", b"dripcache:c:third"} | {
+        b"dripcache:t:%s" % tag for tag in (b"a", b"b", b"c")
+    }
+    assert all(0 < here.pttl(name) for name in names)
+    assert here.pttl("dripcache:t:a") > here.pttl("dripcache:c:key")
+    assert here.pttl("dripcache:t:c") > here.pttl("dripcache:c:other")
+
+
+def test_the_round_trips_are_one_for_a_hit_and_two_for_a_miss(shared, here):
+    for options in ({}, {"tags": ["a", "b"], "grace": 5}):
+        shared.clear()
+        shared.get("warm")
+        shared.get_or_set("warm", lambda: "x", tags=["w"])
+        shared.invalidate_tags("w")  # the server has every script by now
+        key = f"key{len(options)}"
+        assert len(spent(here, lambda: shared.get_or_set(key, lambda: "new", **options))) == 2
+        assert len(spent(here, lambda: shared.get_or_set(key, broken, **options))) == 1
+        assert len(spent(here, lambda: shared.get(key))) == 1
+        assert len(spent(here, lambda: shared.has(key))) == 1
+        assert len(spent(here, lambda: shared.ttl(key))) == 1
+    assert len(spent(here, lambda: shared.get_many(["key0", "warm"]))) <= 2
+    assert len(spent(here, lambda: shared.invalidate_tags("a", "b"))) == 1
+
+
+def test_what_the_loader_raises_is_the_callers_and_the_next_one_may_try(shared, here):
+    with pytest.raises(BrokenError):
+        shared.get_or_set("key", broken)
+    assert here.keys("dripcache:l:*") == []
+    assert shared.get_or_set("key", lambda: "new") == "new"
+
+
+def test_what_cannot_be_stored_is_told_and_the_next_one_may_try(shared, here):
+    with pytest.raises(SerializationError):
+        shared.get_or_set("key", lambda: threading.Lock())
+    assert here.keys("dripcache:l:*") == []
+
+
+def test_a_value_that_is_too_large_is_returned_and_not_stored(shared, here):
+    assert shared.get_or_set("key", lambda: os.urandom(2**20 + 1)) != b""
+    assert here.keys("*") == []
+
+
+def test_a_ttl_of_nothing_stores_nothing(shared, here):
+    assert shared.get_or_set("key", lambda: "new", 0) == "new"
+    assert here.keys("*") == []
+
+
+def test_what_nobody_can_read_is_computed_anew(shared, here):
+    for junk in (
+        b"junk",
+        b"\xde",
+        b"\xde1 000020 0 0\n",
+        b"\xde1 999999 0 0\nx",
+        b"\xde1 000030 5 5\n99 1 x",
+        b"\xdc" * 40,
+    ):
+        here.set("dripcache:c:key", junk, px=60_000)
+        assert shared.get("key", "miss") == "miss"
+        here.set("dripcache:c:key", junk, px=60_000)
+        assert shared.get_or_set("key", lambda: "new") == "new"
+        assert shared.get("key") == "new"
+
+
+def test_a_key_of_another_type_is_left_alone(shared, here):
+    here.rpush("dripcache:c:key", 1)
+    assert shared.get_or_set("key", lambda: "new") == "new"
+    assert shared.get("key") is None
+    assert shared.has("key")
+    assert here.lrange("dripcache:c:key", 0, -1) == [b"1"]
+
+
+def test_a_value_of_another_type_than_asked_for_is_computed_anew(shared):
+    shared.set("key", "text")
+    assert shared.get_or_set("key", lambda: 7, type=int) == 7
+    assert shared.get_or_set("key", broken, type=int) == 7
+
+
+# One lease
+
+
+COLD = """
+    import json, sys, threading, time
+    import django; django.setup()
+    from tests.processes import be_patient; be_patient()
+    from django_dripcache import cache
+    import redis, os
+
+    notes = redis.Redis.from_url(os.environ["DRIPCACHE_TEST_NOTES"])
+    def load():
+        notes.incr("calls")
+        time.sleep(0.3)
+        return "new"
+
+    def ask(number):
+        ready.wait()
+        began = time.monotonic()
+        answers.append((cache.get_or_set("cold", load, 60, lease=2), time.monotonic() - began))
+
+    ready, answers = threading.Barrier(50), []
+    notes.incr("ready")
+    while int(notes.get("ready")) < 4:
+        time.sleep(0.005)
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(50)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    print(json.dumps([sorted({value for value, _ in answers}), max(took for _, took in answers)]))
+"""
+
+
+def test_four_processes_of_fifty_threads_call_the_loader_once(redis_server, raw):
+    answers = in_threads(4, lambda _: run_python(COLD, redis_server.url), 60)
+    assert [values for values, _ in answers] == [["new"]] * 4
+    assert int(raw.get("calls")) == 1
+
+
+def test_the_leader_is_killed_and_one_other_computes_when_the_lease_is_over(redis_server, raw):
+    leader = """
+        import os, time
+        import django; django.setup()
+        from django_dripcache import cache
+        def load():
+            print("in", flush=True)
+            time.sleep(60)
+        cache.get_or_set("cold", load, 60, lease=1.5)
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(leader)],
+        env=environment(redis_server.url),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout.readline() == b"in\n"
+        process.send_signal(signal.SIGKILL)
+    calls = collections.Counter()
+
+    def load():
+        calls["load"] += 1
+        return "new"
+
+    with site(redis_server.url):
+        began = time.monotonic()
+        assert set(in_threads(20, lambda _: cache.get_or_set("cold", load, 60, lease=1.5))) == {"new"}
+        assert time.monotonic() - began < 4
+    assert calls["load"] == 1
+
+
+def test_tasks_of_one_event_loop_wait_for_each_other(here):
+    calls = collections.Counter()
+
+    async def load():
+        calls["load"] += 1
+        await asyncio.sleep(0.05)
+        return "new"
+
+    async def main():
+        return await asyncio.gather(*[cache.aget_or_set("cold", load) for _ in range(50)])
+
+    assert set(asyncio.run(main())) == {"new"}
+    assert calls["load"] == 1
+
+
+def test_the_error_of_the_one_is_the_error_of_those_who_wait_in_this_process(here):
+    started = threading.Event()
+
+    def load():
+        started.set()
+        time.sleep(0.2)
+        raise BrokenError
+
+    def ask(number):
+        if number:
+            started.wait()
+        with pytest.raises(BrokenError):
+            cache.get_or_set("cold", load)
+
+    in_threads(5, ask)
+
+
+def test_who_has_waited_long_enough_calls_its_own_loader(here, drive):
+    here.set("dripcache:l:cold", "somebody", px=60_000)
+    began = time.monotonic()
+    assert drive(cache).get_or_set("cold", lambda: "mine", wait=0.2) == "mine"
+    assert 0.15 < time.monotonic() - began < 3
+    assert here.get("dripcache:c:cold") is None
+
+
+def test_who_waits_for_another_process_takes_its_value(here, drive):
+    here.set("dripcache:l:cold", "somebody", px=60_000)
+    threading.Timer(0.1, lambda: cache.set("cold", "theirs")).start()
+    assert drive(cache).get_or_set("cold", broken) == "theirs"
+
+
+def test_a_loader_that_asks_for_its_own_key_does_not_wait_for_itself(shared):
+    def load():
+        return "inner" if depth.append(1) or len(depth) > 1 else cache.get_or_set("key", load)
+
+    depth = []
+    began = time.monotonic()
+    assert cache.get_or_set("key", load) == "inner"
+    assert time.monotonic() - began < 2
+
+
+def test_an_interrupted_loader_gives_up_its_lease(shared, here):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cache.get_or_set("key", interrupted)
+    assert here.keys("dripcache:l:*") == []
+
+
+def test_a_cancelled_loader_gives_up_its_lease(here):
+    async def main():
+        task = asyncio.create_task(cache.aget_or_set("key", lambda: asyncio.sleep(60)))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert here.keys("dripcache:l:*") == []
+
+
+# Void
+
+
+VOIDS = {
+    "delete": lambda: cache.delete("key"),
+    "delete_many": lambda: cache.delete_many(["other", "key"]),
+    "clear": lambda: cache.clear(),
+    "delete_pattern": lambda: cache.delete_pattern("k*"),
+    "invalidate_tags": lambda: cache.invalidate_tags("tag"),
+}
+
+
+@pytest.mark.parametrize("void", VOIDS.values(), ids=VOIDS)
+@pytest.mark.parametrize("before", ["nothing", "something"])
+def test_a_loader_that_began_before_an_invalidation_cannot_store_its_value_after_it(shared, void, before):
+    row = ["old"]
+
+    def load():
+        value = row[0]
+        row[0] = "new"
+        void()
+        return value
+
+    if before == "something":
+        stale(cache, tags=["tag"])
+    assert shared.get_or_set("key", load, tags=["tag"]) == "old"
+    assert shared.get("key") is None
+    assert shared.get_or_set("key", lambda: row[0], tags=["tag"]) == "new"
+
+
+@pytest.mark.parametrize("verb", ["set", "set_json", "set_many", "set_many_json", "set with tags"])
+def test_a_loader_cannot_overwrite_what_was_set_since(shared, verb):
+    sets = {
+        "set": lambda: cache.set("key", "newer"),
+        "set_json": lambda: cache.set_json("key", "newer"),
+        "set_many": lambda: cache.set_many({"key": "newer"}),
+        "set_many_json": lambda: cache.set_many_json({"key": "newer"}),
+        "set with tags": lambda: cache.set("key", "newer", tags=["tag"]),
+    }
+
+    def load():
+        sets[verb]()
+        return "old"
+
+    assert shared.get_or_set("key", load) == "old"
+    assert shared.get("key") == "newer"
+
+
+def test_a_tag_that_the_loader_names_is_void_too_if_it_was_invalidated_since(shared):
+    def load(context):
+        context.set(tags=["late"])
+        cache.invalidate_tags("late")
+        return "old"
+
+    cache.set("other", 1, tags=["late"])
+    assert shared.get_or_set("key", load) == "old"
+    assert shared.get("key") is None
+
+
+# Tags
+
+
+def test_an_invalidated_tag_voids_all_that_carry_it_and_nothing_else(shared):
+    shared.set("a", 1, tags=["red"])
+    shared.set("b", 2, tags=["red", "blue"])
+    shared.get_or_set("c", lambda: 3, tags=["blue"])
+    shared.set("d", 4)
+    assert shared.invalidate_tags("red") == 1
+    assert shared.get_many(["a", "b", "c", "d"]) == {"c": 3, "d": 4}
+    assert [shared.get(key) for key in "abcd"] == [None, None, 3, 4]
+    assert [shared.has(key) for key in "abcd"] == [False, False, True, True]
+    assert shared.ttl("a") is None
+    assert shared.touch("a", 60) is False
+    assert shared.get("a") is None
+
+
+def test_an_invalidated_value_is_not_served_stale_either(shared):
+    shared.set("key", "old", 60, tags=["tag"], grace=60)
+    shared.invalidate_tags("tag")
+    assert shared.get_or_set("key", lambda: "new", tags=["tag"]) == "new"
+    shared.invalidate_tags("tag")
+    with pytest.raises(BrokenError):
+        shared.get_or_set("key", broken, tags=["tag"])
+
+
+def test_a_tag_that_redis_lost_voids_its_values(shared, here):
+    shared.set("key", "old", tags=["tag"])
+    here.delete("dripcache:t:tag")
+    assert shared.get("key") is None
+    shared.set("other", "new", tags=["tag"])
+    assert shared.get("key") is None
+    assert shared.get("other") == "new"
+
+
+def test_a_tag_can_be_invalidated_again_and_again_within_a_microsecond(shared, here):
+    for number in range(50):
+        shared.set("key", number, tags=["tag"])
+        here.set("dripcache:t:tag", 10**16 - 1, keepttl=True)  # the clock was put back
+        shared.set("key", number, tags=["tag"])
+        assert shared.get("key") == number
+        shared.invalidate_tags("tag")
+        assert shared.get("key") is None
+
+
+def test_a_tag_of_another_namespace_is_another_tag(shared):
+    other = CacheManager(namespace="other")
+    other.set("key", 1, tags=["tag"])
+    shared.invalidate_tags("tag")
+    assert other.get("key") == 1
+
+
+def test_tags_may_have_any_name(shared):
+    tags = ["*", "{a}", "a b", "ü" * 300, "", "1 2 3", "\n"]
+    shared.set("key", 1, tags=tags)
+    assert shared.get("key") == 1
+    for tag in tags:
+        shared.set("key", 1, tags=tags)
+        assert shared.invalidate_tags(tag) == 1
+        assert shared.get("key") is None
+
+
+def test_one_text_in_the_place_of_several_tags_is_refused(shared):
+    with pytest.raises(TypeError, match="tags='tag' is one text"):
+        shared.set("key", 1, tags="tag")
+
+
+def test_a_hundred_thousand_values_under_a_tag_are_voided_by_one_command(here):
+    for start in range(0, 100_000, 1000):
+        if start == 0:
+            cache.set("0", 0, tags=["tag"])
+            entry = here.get("dripcache:c:0")
+            header = entry[: len(entry) - len(parse(entry).payload)]
+        here.mset({f"dripcache:c:{number}": header + b"%d" % number for number in range(start, start + 1000)})
+    assert cache.get("99999") == 99999
+    cache.invalidate_tags("warm")
+    assert len(spent(here, lambda: cache.invalidate_tags("tag"))) == 1
+    assert cache.get("99999") is None
+    assert cache.get_many([str(number) for number in range(0, 100_000, 997)]) == {}
+
+
+# Stale
+
+
+def test_a_stale_value_is_a_miss_for_those_who_do_not_compute(shared):
+    stale(shared)
+    assert shared.get("key") is None
+    assert shared.get_many(["key"]) == {}
+    assert not shared.has("key")
+    assert shared.ttl("key") is None
+
+
+def test_a_stale_value_is_served_while_another_computes(shared, here):
+    stale(shared)
+    here.set("dripcache:l:key", "somebody", px=60_000)
+    began = time.monotonic()
+    assert len(spent(here, lambda: shared.get_or_set("key", broken))) == 1
+    assert shared.get_or_set("key", broken) == "old"
+    assert time.monotonic() - began < 3
+
+
+def test_a_stale_value_is_served_when_the_loader_fails_and_the_loader_is_given_a_rest(shared):
+    stale(shared)
+    calls = collections.Counter()
+
+    def load():
+        calls["load"] += 1
+        raise BrokenError
+
+    for _ in range(5):
+        assert shared.get_or_set("key", load, 60, grace=60, backoff=0.4) == "old"
+    assert calls["load"] == 1
+    wait_for(lambda: shared.get_or_set("key", load, 60, grace=60, backoff=60) == "old" and calls["load"] == 2)
+    assert shared.get_or_set("key", lambda: "new") == "old"
+
+
+def test_grace_is_over_in_the_end(shared):
+    shared.set("key", "old", 0.02, grace=0.05)
+    wait_for(lambda: shared.get_or_set("other", lambda: 1) and not shared.has("key"))
+    time.sleep(0.1)
+    with pytest.raises(BrokenError):
+        shared.get_or_set("key", broken)
+
+
+def test_expire_keeps_the_fallback_and_delete_does_not(shared):
+    shared.set("key", "old", 60, grace=60)
+    assert shared.expire("key")
+    assert shared.get("key") is None
+    assert shared.get_or_set("key", broken, backoff=0.001) == "old"
+    shared.delete("key")
+    wait_for(lambda: not shared.has("key"))
+    with pytest.raises(BrokenError):
+        shared.get_or_set("key", broken)
+
+
+def test_ttl_and_touch_are_about_being_fresh(shared, here):
+    shared.set("key", "old", 60, grace=100)
+    assert timedelta(seconds=59) < shared.ttl("key") <= timedelta(seconds=60)
+    assert shared.touch("key", 30)
+    assert timedelta(seconds=29) < shared.ttl("key") <= timedelta(seconds=30)
+    assert here.pttl("dripcache:c:key") > 120_000
+
+
+# Early and jitter
+
+
+def test_a_value_that_was_dear_is_computed_early_by_one_at_random(shared, monkeypatch):
+    shared.get_or_set("key", lambda: time.sleep(0.05) or "old", 60)
+    assert shared.get_or_set("key", lambda: "new", 60, beta=0) == "old"
+    assert shared.get_or_set("key", lambda: "new", 60, beta=1e9) == "new"
+
+
+def test_an_early_loader_that_fails_costs_nothing(shared):
+    shared.get_or_set("key", lambda: time.sleep(0.02) or "old", 60)
+    assert shared.get_or_set("key", broken, 60, beta=1e9) == "old"
+    assert shared.get("key") == "old"
+
+
+def test_jitter_takes_some_of_the_ttl_away_and_adds_nothing(shared, here):
+    lives = set()
+    for number in range(30):
+        shared.get_or_set(str(number), lambda: "x", 100, jitter=0.5)
+        lives.add(here.pttl(f"dripcache:c:{number}") // 1000)
+    assert len(lives) > 5
+    assert min(lives) >= 49
+    assert max(lives) <= 100
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("jitter", 2), ("jitter", -1), ("beta", -1), ("lease", 0), ("wait", -1), ("beta", float("nan"))],
+)
+def test_an_option_that_is_out_of_range_is_refused_at_once(shared, option, value):
+    with pytest.raises(ValueError, match=f"{option}="):
+        shared.get_or_set("key", broken, **{option: value})
+
+
+# The loader's context
+
+
+def test_a_loader_may_choose_its_ttl_and_its_tags(shared):
+    def load(context):
+        assert not context.has_stale
+        context.set(ttl=5, tags=["tag"])
+        return "new"
+
+    cache.set("other", 1, tags=["tag"])
+    assert shared.get_or_set("key", load, 60) == "new"
+    assert shared.ttl("key") <= timedelta(seconds=5)
+    shared.invalidate_tags("tag")
+    assert shared.get("key") is None
+
+
+def test_a_loader_may_have_its_value_not_stored(shared, here):
+    assert shared.get_or_set("key", lambda context: context.skip() or "new") == "new"
+    assert here.keys("*") == []
+
+
+def test_a_loader_may_keep_the_stale_value(shared):
+    stale(shared)
+
+    def load(context):
+        assert context.stale == "old"
+        context.not_modified()
+
+    assert shared.get_or_set("key", load, 60, grace=60) == "old"
+    assert shared.get("key") == "old"
+
+
+def test_there_is_nothing_to_keep_without_a_stale_value(shared):
+    with pytest.raises(ValueError, match="has_stale"):
+        shared.get_or_set("key", lambda context: context.not_modified())
+
+
+# Without Redis
+
+
+def test_without_redis_the_loader_runs_and_nothing_raises(drive):
+    with site(UNREACHABLE, {}):
+        target = drive(cache)
+        assert target.get_or_set("key", lambda: "new", tags=["tag"], grace=5) == "new"
+        assert target.get_or_set("key", lambda context: context.set(ttl=5) or "new") == "new"
+        assert target.invalidate_tags("tag") == 0
+        with on_outage("raise"), pytest.raises(CacheUnavailableError):
+            target.get_or_set("key", broken)
+        with on_outage("raise"), pytest.raises(CacheUnavailableError):
+            target.invalidate_tags("tag")
+
+
+def test_tags_that_could_not_be_invalidated_are_void_when_redis_is_back(start_server, drive):
+    server = start_server()
+    with site(server.url, {"SOCKET_TIMEOUT": 0.3}):
+        target = drive(cache)
+        target.set("key", "old", tags=["tag"])
+        server.pause()
+        assert target.invalidate_tags("tag") == 0
+        server.resume()
+        wait_for(lambda: target.test_connection(), 5)
+        assert target.get("key") is None
+
+
+def test_a_store_that_fails_still_returns_the_value(start_server, drive):
+    server = start_server()
+    with site(server.url, {"SOCKET_TIMEOUT": 0.3}):
+        target = drive(cache)
+
+        def load():
+            server.pause()
+            return "new"
+
+        target.get("warm")
+        assert target.get_or_set("key", load) == "new"
+        server.resume()
+
+
+# Clients
+
+
+def test_a_prefix_is_a_part_of_the_lease_and_not_of_the_tag(here):
+    prefs = CacheClient(prefix="prefs")
+    assert prefs.get_or_set("7", lambda: cache.delete("prefs:7") or "old") == "old"
+    assert prefs.get("7") is None
+    prefs.set("7", "new", tags=["tag"])
+    cache.invalidate_tags("tag")
+    assert prefs.get("7") is None
+
+
+def test_bounded_namespaces_compute_once_too(here):
+    few = CacheManager(namespace="few", max_keys=2)
+    for number in range(5):
+        assert few.get_or_set(str(number), lambda: "new", 60 + number, tags=["tag"]) == "new"
+    assert sum(few.has(str(number)) for number in range(5)) == 2
+    assert json.dumps(sorted(few.get_many(["3", "4"]))) == '["3", "4"]'
