@@ -138,6 +138,33 @@ class CacheManager(Namespace):
         """See set_many()."""
         return await self._arun(self._set_many(data, ttl, self._codec()), list(data))
 
+    def get_or_set_many(
+        self,
+        keys: Iterable[str],
+        loader: Callable[[list[str]], Any],
+        ttl: Seconds | None = None,
+        *,
+        type: Any = None,  # noqa: A002
+    ) -> dict[str, Any]:
+        """
+        Return the values of all keys in their order; call ``loader`` once, with the list of those that are missing.
+
+        It returns a dict, and what it has no value for is left out here too. One round trip reads and one stores.
+        Others that miss at the same time call their loaders as well.
+        """
+        return run(self._get_or_set_many(keys, loader, ttl, type), self._client.server)
+
+    async def aget_or_set_many(
+        self,
+        keys: Iterable[str],
+        loader: Callable[[list[str]], Any],
+        ttl: Seconds | None = None,
+        *,
+        type: Any = None,  # noqa: A002
+    ) -> dict[str, Any]:
+        """See get_or_set_many(). ``loader`` may be a coroutine function."""
+        return await arun(self._get_or_set_many(keys, loader, ttl, type), self._client.server)
+
     def delete_many(self, keys: Iterable[str]) -> int:
         """Remove all keys in one round trip and return how many were there."""
         return self._run(self._delete(list(keys)), 0)

@@ -17,6 +17,7 @@ from .flows import entries, fill, scan, values
 from .flows.bounded import bounded
 from .flows.fill import Place
 from .flows.server import facts, ping
+from .flows.steps import Load
 from .freshness import Freshness
 from .keys import MAX_NAME_BYTES, area, escape, escape_glob, escape_glob_text
 from .outage import Degrading
@@ -145,6 +146,27 @@ class Namespace(Degrading):
         found = yield from entries.get_many(list(names.values()), codec)
         return {key: value for key, value in zip(names, found, strict=True) if value is not MISS}
 
+    def _get_or_set_many(
+        self, keys: Iterable[str], loader: Callable[[list[str]], Any], ttl: Seconds | None, kind: Any
+    ) -> Flow[dict[str, Any]]:
+        wanted, found = list(dict.fromkeys(keys)), {}
+        try:
+            found = yield from self._get_many(wanted, self._codec(kind))
+        except CacheUnavailableError:
+            if self.raises:
+                raise
+        missing = [key for key in wanted if key not in found]
+        if missing:
+            loaded = yield Load(lambda: loader(missing))
+            fresh = {key: loaded[key] for key in missing if key in loaded}
+            found = {**found, **fresh}
+            try:
+                yield from self._set_many(fresh, ttl, self._codec(kind))
+            except CacheUnavailableError:
+                if self.raises:
+                    raise
+        return {key: found[key] for key in wanted if key in found}
+
     def _set_many(self, data: Mapping[str, Any], ttl: Seconds | None, codec: Codec) -> Flow[list[str]]:
         names = {self._name(key): key for key in data}
         stored = {name: data[key] for name, key in names.items()}
@@ -162,10 +184,11 @@ class Namespace(Degrading):
         return self._bounded(entries.touch(name, ttl), [name])
 
     def _remove(self, pattern: str, progress: Callable[[int], None] | None) -> Flow[int]:
-        # One walk removes the leases too, and so voids what is being computed.
+        # One walk removes the leases too, and so voids what is being computed; and the tags, if nothing is left.
+        letters = b"[clt]" if pattern == "*" and not self.prefix else b"[cl]"
         start = escape_glob(self._client.root.encode())
-        both = start + b"[cl]" + self._pattern(pattern).removeprefix(start + b"c")
-        return scan.remove(both, progress=progress, index=self._index, leases=self._part("l").raw)
+        every = start + letters + self._pattern(pattern).removeprefix(start + b"c")
+        return scan.remove(every, progress=progress, index=self._index, values=self._keyspace.raw)
 
     def _stats(self) -> Flow[CacheStats]:
         about = yield from facts()

@@ -136,12 +136,19 @@ MANAGER_VERBS = {
     "expire": [lambda m: m.expire("value", 60), lambda m: m.expire("value"), lambda m: m.expire("celery")],
     "get": [lambda m: m.get("value"), lambda m: m.get("value", type=str)],
     "get_many": [lambda m: m.get_many(["value", "celery"])],
-    "get_or_set": [lambda m: m.get_or_set("made", lambda: 1), lambda m: m.get_or_set("more", lambda: [1], 5)],
+    "get_or_set": [
+        lambda m: m.get_or_set("made", lambda: 1),
+        lambda m: m.get_or_set("more", lambda: [1], 5),
+        lambda m: m.get_or_set("tagged", lambda: [1], 5, tags=THEIRS, grace=5),
+    ],
+    "get_or_set_many": [lambda m: m.get_or_set_many(["value", "celery", "more"], lambda keys: dict.fromkeys(keys, 1))],
     "get_stats": [lambda m: m.get_stats()],
     "has": [lambda m: m.has("value")],
     "incr": [lambda m: m.incr("number"), lambda m: m.incr("made"), lambda m: m.incr("more", 5, 60)],
+    "invalidate_tags": [lambda m: m.invalidate_tags("tag", *THEIRS)],
     "set": [
         lambda m: m.set("value", 1),
+        lambda m: m.set("value", 1, tags=["tag", *THEIRS], grace=5),
         lambda m: m.set("value", [1], 60),
         *(lambda m, name=name: m.set(name, "ours") for name in THEIRS),
     ],
@@ -160,12 +167,15 @@ CLIENT_VERBS = {
     "set_many_json": [lambda m: m.set_many_json({"celery": [1], "value": 2})],
 }
 
+NO_IO = {"memoize"}
+"""What only makes an object whose own calls are verbs of the table."""
+
 TABLES = {DripCache: BACKEND_VERBS, CacheManager: MANAGER_VERBS, CacheClient: CLIENT_VERBS}
 
 
 def public_verbs(kind):
     """Return the names of the public methods of a class, whoever defined them."""
-    return [name for name, _ in inspect.getmembers(kind, callable) if not name.startswith("_")]
+    return [name for name, _ in inspect.getmembers(kind, callable) if not name.startswith("_") and name not in NO_IO]
 
 
 def calls(kind):
@@ -300,7 +310,8 @@ def test_a_thousand_tasks_stay_byte_for_byte_through_every_verb_and_a_real_worke
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
         assert problems == []
-        assert queue.names()[0] == []
+        # A client with a prefix leaves the tags alone, which its clear() shares with others; they expire.
+        assert [name for name in queue.names()[0] if b"dripcache:t:" not in name] == []
         assert queued(look, prefix) == TASKS
         with Worker(server.url, "-P", "prefork", "-c2", celery=conf):
             wait_for(lambda: look.llen("notes") >= TASKS, 30, step=0.1)

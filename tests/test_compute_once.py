@@ -16,7 +16,15 @@ from datetime import timedelta
 
 import pytest
 
-from django_dripcache import CacheClient, CacheManager, CacheUnavailableError, SerializationError, cache, on_outage
+from django_dripcache import (
+    CacheClient,
+    CacheManager,
+    CacheUnavailableError,
+    Context,
+    SerializationError,
+    cache,
+    on_outage,
+)
 from django_dripcache.entry import parse
 
 from .processes import ROOT, UNREACHABLE, environment, in_threads, run_python, site, wait_for
@@ -59,6 +67,7 @@ def spent(raw, call):
                 return seen
             if line["client_type"] != "lua":
                 seen.append(line["command"])
+    raise AssertionError
 
 
 # A miss, a hit
@@ -90,28 +99,43 @@ def test_no_key_is_left_without_an_end(shared, here):
     shared.set("other", 1, 60, tags=["c"])
     shared.set("third", 1, 0.05, tags=["c"])
     names = set(here.scan_iter())
-    assert names == {b"dripcache:c:key", b"dripcache:c:other", b"dripcache:c:third"} | {
-        b"dripcache:t:%s" % tag for tag in (b"a", b"b", b"c")
-    }
-    assert all(0 < here.pttl(name) for name in names)
+    values = [b"dripcache:c:%s" % key for key in (b"key", b"other", b"third")]
+    assert names == {*values, *(b"dripcache:t:%s" % tag for tag in (b"a", b"b", b"c"))}
+    assert all(here.pttl(name) > 0 for name in names)
     assert here.pttl("dripcache:t:a") > here.pttl("dripcache:c:key")
     assert here.pttl("dripcache:t:c") > here.pttl("dripcache:c:other")
 
 
-def test_the_round_trips_are_one_for_a_hit_and_two_for_a_miss(shared, here):
-    for options in ({}, {"tags": ["a", "b"], "grace": 5}):
-        shared.clear()
-        shared.get("warm")
-        shared.get_or_set("warm", lambda: "x", tags=["w"])
-        shared.invalidate_tags("w")  # the server has every script by now
-        key = f"key{len(options)}"
-        assert len(spent(here, lambda: shared.get_or_set(key, lambda: "new", **options))) == 2
-        assert len(spent(here, lambda: shared.get_or_set(key, broken, **options))) == 1
-        assert len(spent(here, lambda: shared.get(key))) == 1
-        assert len(spent(here, lambda: shared.has(key))) == 1
-        assert len(spent(here, lambda: shared.ttl(key))) == 1
-    assert len(spent(here, lambda: shared.get_many(["key0", "warm"]))) <= 2
+@pytest.mark.parametrize("options", [{}, {"tags": ["a", "b"], "grace": 5}], ids=["plain", "with tags and grace"])
+def test_the_round_trips_are_one_for_a_hit_and_two_for_a_miss(shared, here, options):
+    shared.get("warm")
+    shared.get_or_set("warm", lambda: "x", tags=["w"])
+    shared.invalidate_tags("w")  # the server has every script by now
+    assert len(spent(here, lambda: shared.get_or_set("key", lambda: "new", **options))) == 2
+    assert len(spent(here, lambda: shared.get_or_set("key", broken, **options))) == 1
+    assert len(spent(here, lambda: shared.get("key"))) == 1
+    assert len(spent(here, lambda: shared.has("key"))) == 1
+    assert len(spent(here, lambda: shared.ttl("key"))) == 1
+    assert len(spent(here, lambda: shared.get_many(["key"]))) == (2 if options else 1)
+    assert len(spent(here, lambda: shared.get_or_set_many(["a", "b"], dict.fromkeys))) == 1 + 3
     assert len(spent(here, lambda: shared.invalidate_tags("a", "b"))) == 1
+
+
+def test_many_values_are_read_loaded_and_stored_together(shared, here):
+    shared.set("b", 2)
+    asked = []
+
+    def load(missing):
+        asked.append(missing)
+        return {key: key * 2 for key in missing if key != "d"}
+
+    assert shared.get_or_set_many(["c", "b", "d", "a", "c"], load) == {"c": "cc", "b": 2, "a": "aa"}
+    assert asked == [["c", "d", "a"]]
+    assert list(shared.get_or_set_many(["a", "b", "c"], broken)) == ["a", "b", "c"]
+    assert shared.get_or_set_many([], broken) == {}
+    thousand = [str(number) for number in range(1000)]
+    assert len(spent(here, lambda: shared.get_or_set_many(thousand, dict.fromkeys))) == 2 + 1000
+    assert len(spent(here, lambda: shared.get_or_set_many(thousand, broken))) == 1
 
 
 def test_what_the_loader_raises_is_the_callers_and_the_next_one_may_try(shared, here):
@@ -123,7 +147,7 @@ def test_what_the_loader_raises_is_the_callers_and_the_next_one_may_try(shared, 
 
 def test_what_cannot_be_stored_is_told_and_the_next_one_may_try(shared, here):
     with pytest.raises(SerializationError):
-        shared.get_or_set("key", lambda: threading.Lock())
+        shared.get_or_set("key", threading.Lock)
     assert here.keys("dripcache:l:*") == []
 
 
@@ -319,7 +343,7 @@ def test_a_cancelled_loader_gives_up_its_lease(here):
 VOIDS = {
     "delete": lambda: cache.delete("key"),
     "delete_many": lambda: cache.delete_many(["other", "key"]),
-    "clear": lambda: cache.clear(),
+    "clear": cache.clear,
     "delete_pattern": lambda: cache.delete_pattern("k*"),
     "invalidate_tags": lambda: cache.invalidate_tags("tag"),
 }
@@ -583,7 +607,7 @@ def test_a_loader_may_keep_the_stale_value(shared):
 
 def test_there_is_nothing_to_keep_without_a_stale_value(shared):
     with pytest.raises(ValueError, match="has_stale"):
-        shared.get_or_set("key", lambda context: context.not_modified())
+        shared.get_or_set("key", Context.not_modified)
 
 
 # Without Redis

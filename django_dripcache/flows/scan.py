@@ -36,16 +36,16 @@ def remove(
     size: int = SCAN_COUNT,
     progress: Callable[[int], None] | None = None,
     index: bytes | None = None,
-    leases: bytes | None = None,
+    values: bytes = b"",
 ) -> Flow[int]:
     """
     Remove what matches ``pattern`` and return how many keys that were: one round trip a page.
 
     The keys of a page are removed in the same round trip that reads the next one. ``progress`` is called after each
-    page with the number removed so far. ``index`` is the sorted set that bounds the namespace, if it has one. What
-    begins with ``leases`` is removed, and not counted.
+    page with the number removed so far. ``index`` is the sorted set that bounds the namespace, if it has one. Only
+    what begins with ``values`` is counted.
     """
-    return (yield from journalled(sweep(pattern, size, progress, index, leases), patterns=[pattern]))
+    return (yield from journalled(sweep(pattern, size, progress, index, values), patterns=[pattern]))
 
 
 def sweep(
@@ -53,16 +53,16 @@ def sweep(
     size: int = SCAN_COUNT,
     progress: Callable[[int], None] | None = None,
     index: bytes | None = None,
-    leases: bytes | None = None,
+    values: bytes = b"",
 ) -> Flow[int]:
     """Do what remove() does, and note nothing if it fails."""
     removed = 0
     cursor, names = yield from page(0, pattern, size)
     while True:
-        counted = [name for name in names if leases is None or not name.startswith(leases)]
+        counted = [name for name in names if name.startswith(values)]
         steps = [Command("UNLINK", *counted)] if counted else []
-        if leases is not None and len(counted) < len(names):
-            steps.append(Command("UNLINK", *(name for name in names if name.startswith(leases))))
+        if len(counted) < len(names):
+            steps.append(Command("UNLINK", *(name for name in names if not name.startswith(values))))
         if counted and index is not None:
             steps.append(Command("ZREM", index, *counted))
         if cursor:

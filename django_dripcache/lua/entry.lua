@@ -8,7 +8,8 @@ local function parse(raw)
 end
 
 -- Whether no tag of an entry was invalidated, or lost, since the entry was stored.
-local function intact(raw, size, at)
+local function intact(raw, size, head)
+  local at = head
   while at < size do
     local _, last, length, version = string.find(raw, '^(%d+) (%d+) ', at + 1)
     if not last then
