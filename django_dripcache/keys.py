@@ -42,7 +42,7 @@ def unescape(text: str) -> str:
     """Return what ``escape()`` was given, and of something else what can be read of it."""
     if "%" not in text:
         return text
-    raw = unquote_to_bytes(text)
+    raw = unquote_to_bytes(text.encode("utf-8", "surrogatepass"))
     try:
         return raw.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:

@@ -2,7 +2,8 @@
 Throw a million inputs at what reads bytes of others: ``python -m tests.fuzz [inputs]``.
 
 Every input is a value or a miss, never an exception; no hostile pickle runs; and keys come back as they went in. The
-seed is printed, and may be given as a second argument to see the same run again.
+seed is printed, and may be given as a second argument to see the same run again. ``tests.guided`` holds the same to
+inputs that follow the code.
 """
 
 from __future__ import annotations
@@ -12,11 +13,36 @@ import pickle
 import random
 import sys
 import time
+import zlib
+from typing import TYPE_CHECKING
+from unittest import mock
 
-from django_dripcache.codecs import JSON, MISS, OpenCodec, PickleCodec, TooLargeError, TypedCodec, deflate, inflate
-from django_dripcache.keys import Keyspace, escape, unescape
+from django_dripcache.codecs import (
+    JSON,
+    MISS,
+    PLAIN,
+    ZLIB,
+    OpenCodec,
+    PickleCodec,
+    TooLargeError,
+    TypedCodec,
+    deflate,
+    inflate,
+)
+from django_dripcache.keys import MAX_KEY_BYTES, Keyspace, escape, unescape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+KEY = b"key"
+LIMIT = 4096
+CODEC = PickleCodec([b"secret"], compress_above=64, inflate_limit=1 << 16)
+READERS = (CODEC, OpenCodec(CODEC), TypedCodec(CODEC, dict[str, int]), JSON)
+SPACE = Keyspace("dripcache:c:")
 
 RAN: list[str] = []
+LOADED: list[bytes] = []
+NAMED: dict[bytes, str] = {}
 
 
 class Hostile:
@@ -24,6 +50,59 @@ class Hostile:
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return RAN.append, ("a hostile pickle ran",)
+
+
+OURS = [CODEC.encode(value, KEY) for value in ({"a": 1}, "x" * 500, [1.5, None], 7)]
+FOREIGN = [
+    pickle.dumps(Hostile()),
+    b'{"a": [1, 2.5, "x"]}',
+    b"",
+    bytes((0xDC, 1)) + b"\0" * 16 + pickle.dumps(Hostile()),
+]
+PACKED = [deflate(b"x" * 5000), deflate(bytes(range(256)) * 8), (ZLIB, zlib.compress(b"x" * 5000))]
+
+
+def loads(payload: bytes, load: Callable[[bytes], object] = pickle.loads) -> object:
+    """Load a pickle, and leave a trace."""
+    LOADED.append(payload)
+    return load(payload)
+
+
+watched = mock.patch.object(pickle, "loads", loads)
+"""While this is entered, ``LOADED`` has the pickles that were loaded, those that broke included."""
+
+
+# What must hold
+
+
+def reads(codec: object, raw: bytes, signed: Collection[bytes] = OURS) -> bool:
+    """Return whether bytes are a value. Nothing is unpickled but what was ``signed`` for this key, to the letter."""
+    LOADED.clear()
+    found = codec.decode(raw, KEY)
+    assert not LOADED or raw in signed
+    assert RAN == []
+    return found is not MISS
+
+
+def inflates(kind: int, payload: bytes, limit: int = LIMIT) -> None:
+    """Inflate within the limit, or refuse; what is not compressed stays as it is."""
+    with contextlib.suppress(ValueError, TooLargeError):
+        assert len(inflate(kind, payload, limit)) <= (len(payload) if kind == PLAIN else limit)
+
+
+def names(key: str) -> None:
+    """Name a key: it comes back, no key before had that name, and the name is bounded."""
+    escaped, name = escape(key), SPACE.name(key)
+    assert unescape(escaped) == key
+    assert NAMED.setdefault(name, key) == key
+    assert SPACE.key(name) == key or len(escaped.encode()) > MAX_KEY_BYTES
+    assert name.startswith(SPACE.raw)
+    assert len(name) <= len(SPACE.raw) + MAX_KEY_BYTES
+    if len(NAMED) > 50_000:
+        NAMED.clear()
+
+
+# Inputs at random
 
 
 def mutate(at: random.Random, raw: bytes) -> bytes:
@@ -51,36 +130,18 @@ def text(at: random.Random) -> str:
 
 
 def main(inputs: int, seed: int) -> None:
-    at = random.Random(seed)
-    codec = PickleCodec([b"secret"], compress_above=64, inflate_limit=1 << 16)
-    readers = [codec, OpenCodec(codec), TypedCodec(codec, dict[str, int]), JSON]
-    seeds = [codec.encode(value, b"key") for value in ({"a": 1}, "x" * 500, [1.5, None], 7)]
-    seeds += [
-        pickle.dumps(Hostile()),
-        b'{"a": [1, 2.5, "x"]}',
-        b"",
-        bytes((0xDC, 1)) + b"\0" * 16 + pickle.dumps(Hostile()),
-    ]
-    packed = [deflate(b"x" * 5000), deflate(bytes(range(256)) * 8)]
-    space = Keyspace("dripcache:c:")
-    names: dict[bytes, str] = {}
-    values = began = time.monotonic()
-    values = 0
-    for number in range(inputs):
-        match number % 4:
-            case 0 | 1:
-                values += readers[number // 4 % 4].decode(mutate(at, at.choice(seeds)), b"key") is not MISS
-            case 2:
-                kind, payload = at.choice(packed)
-                with contextlib.suppress(ValueError, TooLargeError):
-                    assert len(inflate(at.choice((kind, at.randrange(5))), mutate(at, payload), 4096)) <= 4096
-            case _:
-                key = text(at)
-                assert unescape(escape(key)) == key
-                assert names.setdefault(space.name(key), key) == key
-                if len(names) > 50_000:
-                    names.clear()
-    assert RAN == []
+    at, began, values = random.Random(seed), time.monotonic(), 0
+    seeds = OURS + FOREIGN
+    with watched:
+        for number in range(inputs):
+            match number % 4:
+                case 0 | 1:
+                    values += reads(READERS[number // 4 % 4], mutate(at, at.choice(seeds)))
+                case 2:
+                    kind, payload = at.choice(PACKED)
+                    inflates(at.choice((kind, at.randrange(5))), mutate(at, payload))
+                case _:
+                    names(text(at))
     print(f"{inputs:,} inputs, seed {seed}: {values:,} values, no error, {time.monotonic() - began:.0f} s")  # noqa: T201
 
 

@@ -55,6 +55,7 @@ def test_an_ordinary_key_stays_as_it_is(text):
 def test_a_pair_of_surrogates_is_another_key_than_the_character_it_would_make():
     assert escape("\ud83d\ude00") != escape("\U0001f600")
     assert unescape(escape("\ud83d\ude00")) == "\ud83d\ude00"
+    assert unescape("%\udca6") == "%\udca6"
 
 
 @given(TEXTS, TEXTS)
