@@ -11,6 +11,7 @@ from .exceptions import (
     InvalidKeyError,
     SerializationError,
 )
+from .invalidation import connect_model, invalidate_on_commit
 from .manager import CacheManager
 from .memo import Memoized
 from .outage import on_outage
@@ -81,7 +82,9 @@ __all__ = [
     "cache_incr",
     "cache_set",
     "cache_set_many",
+    "connect_model",
     "get_cache_json",
+    "invalidate_on_commit",
     "memoize",
     "on_outage",
     "set_cache_json",

@@ -37,7 +37,7 @@ LAYERS = {
         "breaker broker conf connections lending lent near outage pools secrecy server signals sockets stats transport"
     ),
     "domain": (
-        "backend client limiter locks manager members memo namespace redis_base redis_client services services.* "
+        "backend client invalidation limiter locks manager members memo namespace redis_base redis_client services services.* "
         "shortcuts testing testing.*"
     ),
     "edges": (
