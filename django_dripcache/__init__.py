@@ -9,6 +9,8 @@ from .exceptions import (
     ConfigurationError,
     DripcacheError,
     InvalidKeyError,
+    LoaderTimeoutError,
+    LockTimeoutError,
     SerializationError,
 )
 from .invalidation import connect_model, invalidate_on_commit
@@ -57,6 +59,8 @@ __all__ = [
     "DripcacheError",
     "Health",
     "InvalidKeyError",
+    "LoaderTimeoutError",
+    "LockTimeoutError",
     "Memoized",
     "SerializationError",
     "acache_decr",

@@ -15,18 +15,20 @@ import inspect
 import re
 import sys
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 
+from ._replay import Replaying, may_replay
+from .beside import in_task, in_thread
 from .codecs import MISS
 from .exceptions import CacheUnavailableError
 from .flight import NOBODY
 from .flows.replay import replay
-from .flows.steps import Command, Encode, Load, Note, Pipeline, Refused, Script, Sleep, Wait
+from .flows.steps import Command, Encode, Load, Note, Pipeline, Refused, Script, Sleep, Spawn, Wait
 
 if sys.version_info >= (3, 11):
     from asyncio import timeout
@@ -36,17 +38,13 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from .flows.steps import Step
+    from .flows.steps import Exchange, Step
     from .typing import Flow, Link, Reply
 
 T = TypeVar("T")
 
-_NOT_YET = "what could not be written earlier is still to be removed"
-
 TOO_LARGE = "TOOLARGE"
 """The code of what is refused by ourselves, for its size."""
-
-Exchange = Command | Script | Pipeline
 
 _REFUSAL = re.compile(r"WRONGTYPE|value is not an? (?:integer|valid float)|would overflow|string exceeds maximum")
 
@@ -90,37 +88,27 @@ async def _arun(flow: Flow[T], link: Link, execute: Callable[[Any, Link], Awaita
 
 
 def _execute(step: Step, link: Link) -> Any:
-    if isinstance(step, Load):
-        return step.loader() if step.once is None else link.flights.run(step.once, step.loader)
-    if isinstance(step, Wait):
-        return _wait(step, link)
-    if isinstance(step, Sleep):
-        return time.sleep(step.seconds)
-    if isinstance(step, Encode):
-        return _bounded(step.codec.encode(step.value, step.key), link)
-    if isinstance(step, Note):
-        return _note(step, link)
-    if link.journal.dirty and _may_replay(step, link):
-        with _Replay(step, link):
+    here = _HERE.get(type(step))
+    if here is not None:
+        return here(step, link)
+    if link.journal.dirty and may_replay(cast("Exchange", step), link):
+        with Replaying(cast("Exchange", step), link):
             _run(replay(link.journal), link, _send)
-    return _send(step, link)
+    return _send(cast("Exchange", step), link)
 
 
 async def _aexecute(step: Step, link: Link) -> Any:
-    if isinstance(step, Load):
-        return await _aload(step, link)
-    if isinstance(step, Wait):
-        return await _await(step, link)
-    if isinstance(step, Sleep):
-        return await asyncio.sleep(step.seconds)
-    if isinstance(step, Encode):
-        return _bounded(await _aencode(step), link)
-    if isinstance(step, Note):
-        return _note(step, link)
-    if link.journal.dirty and _may_replay(step, link):
-        with _Replay(step, link):
+    here = _AHERE.get(type(step))
+    if here is not None:
+        return await here(step, link)
+    if link.journal.dirty and may_replay(cast("Exchange", step), link):
+        with Replaying(cast("Exchange", step), link):
             await _arun(replay(link.journal), link, _asend)
-    return await _asend(step, link)
+    return await _asend(cast("Exchange", step), link)
+
+
+def _load(step: Load, link: Link) -> Any:
+    return step.loader() if step.once is None else link.flights.run(step.once, step.loader)
 
 
 async def _aload(step: Load, link: Link) -> Any:
@@ -128,13 +116,6 @@ async def _aload(step: Load, link: Link) -> Any:
         return await link.flights.arun(step.once, step.loader)
     value = step.loader()
     return await value if inspect.isawaitable(value) else value
-
-
-async def _aencode(step: Encode) -> bytes:
-    try:
-        return step.codec.encode(step.value, step.key)
-    except SynchronousOnlyOperation:
-        return await sync_to_async(step.codec.encode)(step.value, step.key)
 
 
 def _wait(step: Wait, link: Link) -> Any:
@@ -153,9 +134,59 @@ async def _await(step: Wait, link: Link) -> Any:
     return value
 
 
+def _sleep(step: Sleep, _: Link) -> None:
+    time.sleep(step.seconds)
+
+
+async def _asleep(step: Sleep, _: Link) -> None:
+    await asyncio.sleep(step.seconds)
+
+
+def _spawn(step: Spawn, link: Link) -> Any:
+    return in_thread(lambda: _run(step.flow, link, _execute), step.seconds, link.finish)
+
+
+async def _aspawn(step: Spawn, link: Link) -> Any:
+    return await in_task(_arun(step.flow, link, _aexecute), step.seconds)
+
+
+def _encode(step: Encode, link: Link) -> bytes | None:
+    return _bounded(step.codec.encode(step.value, step.key), link)
+
+
+async def _aencode(step: Encode, link: Link) -> bytes | None:
+    try:
+        return _encode(step, link)
+    except SynchronousOnlyOperation:
+        return _bounded(await sync_to_async(step.codec.encode)(step.value, step.key), link)
+
+
 def _note(step: Note, link: Link) -> None:
     if link.journal.note(step.names, step.patterns):
         link.distrust("what could not be cleared earlier is being removed")
+
+
+async def _anote(step: Note, link: Link) -> None:
+    _note(step, link)
+
+
+_HERE: Final[dict[type, Callable[[Any, Link], Any]]] = {
+    Load: _load,
+    Wait: _wait,
+    Sleep: _sleep,
+    Spawn: _spawn,
+    Encode: _encode,
+    Note: _note,
+}
+_AHERE: Final[dict[type, Callable[[Any, Link], Awaitable[Any]]]] = {
+    Load: _aload,
+    Wait: _await,
+    Sleep: _asleep,
+    Spawn: _aspawn,
+    Encode: _aencode,
+    Note: _anote,
+}
+"""What is done in this process; all else is asked of the server."""
 
 
 def _bounded(raw: bytes, link: Link) -> bytes | None:
@@ -163,42 +194,6 @@ def _bounded(raw: bytes, link: Link) -> bytes | None:
         return raw
     link.refused(TOO_LARGE, f"a value of {len(raw)} bytes is over MAX_VALUE_BYTES")
     return None
-
-
-def _names(step: Exchange) -> list[Any]:
-    """Return what a step may be about: the keys of scripts, and whatever is said to commands."""
-    steps = step.steps if isinstance(step, Pipeline) else [step]
-    return [name for part in steps for name in (part.keys if isinstance(part, Script) else part.args[1:])]
-
-
-def _may_replay(step: Exchange, link: Link) -> bool:
-    """Return whether to remove now what is noted, or raise if that is refused and the step is about it."""
-    if not link.journal.rests():
-        return True
-    if link.journal.covers(_names(step)):
-        raise CacheUnavailableError(_NOT_YET)
-    return False
-
-
-class _Replay:
-    """
-    A claim on the journal, by one caller at a time: until it is through, nothing that is read can be trusted.
-
-    Where Redis refuses to remove what is noted, as a read-only one does, other keys may be read all the same.
-    """
-
-    def __init__(self, step: Exchange, link: Link) -> None:
-        self._step = step
-        self._journal = link.journal
-
-    def __enter__(self) -> None:
-        if not self._journal.claim():
-            raise CacheUnavailableError(_NOT_YET)
-
-    def __exit__(self, kind: object, error: BaseException | None, at: object) -> bool:
-        refused = isinstance(error, CacheUnavailableError) and error.answered
-        self._journal.settle(rest=refused)
-        return refused and not self._journal.covers(_names(self._step))
 
 
 def _send(step: Exchange, link: Link) -> Reply:

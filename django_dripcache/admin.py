@@ -56,7 +56,7 @@ class OverviewAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         context = {
             **self.admin_site.each_context(request),
             "title": _("Cache overview"),
-            "opts": self.model._meta,  # noqa: SLF001 - what Django's own templates are given
+            "opts": self.model._meta,
             "reports": reports,
             "findings": check_server() if available else [],
             **(extra_context or {}),

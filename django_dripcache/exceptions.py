@@ -8,6 +8,8 @@ Each one also inherits the builtin that a caller would expect, and carries its f
       InvalidKeyError         (ValueError)
       SerializationError      (ValueError)
       CacheUnavailableError   (ConnectionError)
+      LoaderTimeoutError      (TimeoutError)
+      LockTimeoutError        (TimeoutError)
 """
 
 from __future__ import annotations
@@ -62,3 +64,28 @@ class CacheUnavailableError(DripcacheError, ConnectionError):
 
     def __reduce__(self) -> tuple[type[CacheUnavailableError], tuple[str, bool]]:
         return type(self), (self.reason, self.answered)
+
+
+class LoaderTimeoutError(DripcacheError, TimeoutError):
+    """A loader took longer than its ``hard_timeout``. It goes on. ``name`` is that of its key in Redis."""
+
+    def __init__(self, name: bytes, seconds: float) -> None:
+        super().__init__(
+            f"The value of {name.decode('utf-8', 'replace')!r} was not computed within {seconds:g} seconds."
+        )
+        self.name = name
+        self.seconds = seconds
+
+
+class LockTimeoutError(DripcacheError, TimeoutError):
+    """
+    A lock, or a place in a funnel, could not be acquired in time.
+
+    ``name`` is its name, ``wait`` for how many seconds it was waited for. Where that was since Redis cannot be used,
+    the cause is the CacheUnavailableError.
+    """
+
+    def __init__(self, message: str, *, name: str = "", wait: float = 0) -> None:
+        super().__init__(message)
+        self.name = name
+        self.wait = wait

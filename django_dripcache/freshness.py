@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict
 
 from .policy import MAX_TTL, to_milliseconds, to_seconds
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 _random: Final = SystemRandom().random
 
 _MOST: Final = int(MAX_TTL * 1000)
+
+
+Refresh: TypeAlias = Literal["inline", "thread"]
 
 
 class Options(TypedDict, total=False):
@@ -28,6 +31,11 @@ class Options(TypedDict, total=False):
     - ``beta``: how early a value may be computed anew, at random, by how long its loader took. 1.0 by default, 0 never.
     - ``lease``: how long a loader may take until another caller may try. 10 seconds by default.
     - ``wait``: how long others wait for it, until they call their own. 5 seconds by default.
+    - ``refresh``: who computes a stale value anew: ``"inline"``, the first who finds it, or ``"thread"``, a thread (on
+      an event loop: a task) beside it, while it is given the stale value, too.
+    - ``soft_timeout``: how long the one that computes waits, where there is a stale value. The loader goes on beside
+      it, in a thread or a task, and its value is stored. None by default.
+    - ``hard_timeout``: how long it waits in any case. LoaderTimeoutError is raised then. None by default.
     - ``backoff``: how long no loader is called after one failed and a stale value was given. 10 seconds by default.
     """
 
@@ -37,6 +45,9 @@ class Options(TypedDict, total=False):
     lease: Seconds
     wait: Seconds
     backoff: Seconds
+    refresh: Refresh
+    soft_timeout: Seconds | None
+    hard_timeout: Seconds | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +61,9 @@ class Freshness:
     lease: int = 10_000
     wait: float = 5.0
     backoff: int = 10_000
+    refresh: Refresh = "inline"
+    soft_timeout: float | None = None
+    hard_timeout: float | None = None
 
     @classmethod
     def of(
@@ -62,12 +76,18 @@ class Freshness:
         lease: Seconds = 10,
         wait: Seconds = 5,
         backoff: Seconds = 10,
+        refresh: Refresh = "inline",
+        soft_timeout: Seconds | None = None,
+        hard_timeout: Seconds | None = None,
     ) -> Freshness:
         """Return what a caller gave. Raises ValueError for what is out of range, TypeError for what is no number."""
         _check("jitter", jitter, 0 <= jitter <= 1, "0 to 1, a part of the ttl")
         _check("beta", beta, 0 <= beta < math.inf, "0 (never early) or more")
         _check("lease", lease, to_seconds(lease) > 0, "more than 0 seconds")
         _check("wait", wait, to_seconds(wait) >= 0, "0 seconds or more")
+        _check("refresh", refresh, refresh in {"inline", "thread"}, "'inline' or 'thread'")
+        for name, timeout in (("soft_timeout", soft_timeout), ("hard_timeout", hard_timeout)):
+            _check(name, timeout, timeout is None or to_seconds(timeout) > 0, "more than 0 seconds, or None")
         return cls(
             ttl=ttl,
             grace=to_milliseconds(grace),
@@ -76,7 +96,17 @@ class Freshness:
             lease=to_milliseconds(lease),
             wait=to_seconds(wait),
             backoff=to_milliseconds(backoff),
+            refresh=refresh,
+            soft_timeout=None if soft_timeout is None else to_seconds(soft_timeout),
+            hard_timeout=None if hard_timeout is None else to_seconds(hard_timeout),
         )
+
+    def patience(self, *, stale: bool) -> float | None:
+        """Return for how many seconds a loader is waited for; None: as long as it takes, in the caller's thread."""
+        if not stale:
+            return self.hard_timeout
+        limits = [limit for limit in (self.soft_timeout, self.hard_timeout) if limit is not None]
+        return 0.0 if self.refresh == "thread" else min(limits, default=None)
 
     @property
     def life(self) -> int:

@@ -55,6 +55,9 @@ class Lent:
         except (RedisError, OSError) as error:
             raise CacheUnavailableError(str(error)) from error
 
+    def finish(self) -> None:
+        """Close nothing: no thread is started here."""
+
     def distrust(self, reason: str) -> None:
         """Keep no record."""
 
@@ -107,6 +110,9 @@ class Held:
             raise CacheUnavailableError(str(error)) from error
         finally:
             DEADLINE.reset(token)
+
+    def finish(self) -> None:
+        """Close nothing: no thread is started here."""
 
     def distrust(self, reason: str) -> None:
         """Keep no record."""

@@ -9,6 +9,7 @@ import time
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final
 
+from django.db import connections
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -149,6 +150,10 @@ class Server:
             # The first step hands the generator to the loop, whose shutdown_asyncgens() then ends it.
             found = self._loops[loop] = (await anext(lifetime), lifetime)
         return found[0]
+
+    def finish(self) -> None:
+        """Close the connections to databases that a thread of ours has opened."""
+        connections.close_all()
 
     def call(self) -> Call:
         """Return what an exchange happens in."""

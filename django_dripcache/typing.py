@@ -53,6 +53,9 @@ class Link(Protocol):
     async def async_pool(self) -> Any:
         """Return the pool of the running event loop."""
 
+    def finish(self) -> None:
+        """End what a thread of ours has opened on the way, such as connections to databases."""
+
     def call(self) -> AbstractContextManager[Call]:
         """
         Return what an exchange happens in.

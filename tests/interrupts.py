@@ -17,7 +17,7 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from django_dripcache._drive import Exchange, run
+from django_dripcache._drive import run
 from django_dripcache.broker import from_url
 from django_dripcache.flows.steps import Command, Pipeline
 from django_dripcache.pools import PoolOptions
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType, FrameType
 
+    from django_dripcache.flows.steps import Exchange
     from django_dripcache.typing import Flow
 
 

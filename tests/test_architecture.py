@@ -28,17 +28,17 @@ MAX_LINES = 300
 # From the bottom up: a module may import from its own layer and from those below.
 LAYERS = {
     "pure": (
-        "address arguments codecs context deadline entry exceptions flight freshness journal keys outcomes policy rates "
-        "signed typing"
+        "address arguments beside codecs context deadline entry exceptions flight freshness journal keys outcomes "
+        "policy rates signed typing"
     ),
     "flows": "flows flows.*",
-    "driver": "_drive",
+    "driver": "_drive _replay",
     "wiring": (
         "breaker broker conf connections lending lent near outage pools secrecy server signals sockets stats transport"
     ),
     "domain": (
-        "backend client invalidation limiter locks manager members memo namespace redis_base redis_client services services.* "
-        "shortcuts testing testing.*"
+        "backend client invalidation limiter locks manager members memo namespace redis_base redis_client services "
+        "services.* shortcuts testing testing.*"
     ),
     "edges": (
         "admin admin.* apps checks contrib contrib.* decorators management management.* middleware migrations "

@@ -21,7 +21,9 @@ from django_dripcache import (
     CacheManager,
     CacheUnavailableError,
     Context,
+    LoaderTimeoutError,
     SerializationError,
+    beside,
     cache,
     on_outage,
 )
@@ -520,11 +522,12 @@ def test_grace_is_over_in_the_end(shared):
         shared.get_or_set("key", broken)
 
 
-def test_expire_keeps_the_fallback_and_delete_does_not(shared):
+def test_expire_keeps_the_fallback_and_delete_does_not(shared, caplog):
     shared.set("key", "old", 60, grace=60)
     assert shared.expire("key")
     assert shared.get("key") is None
     assert shared.get_or_set("key", broken, backoff=0.001) == "old"
+    assert "BrokenError" in caplog.text
     shared.delete("key")
     wait_for(lambda: not shared.has("key"))
     with pytest.raises(BrokenError):
@@ -633,7 +636,7 @@ def test_tags_that_could_not_be_invalidated_are_void_when_redis_is_back(start_se
         server.pause()
         assert target.invalidate_tags("tag") == 0
         server.resume()
-        wait_for(lambda: target.test_connection(), 5)
+        wait_for(target.test_connection, 5)
         assert target.get("key") is None
 
 
@@ -669,3 +672,120 @@ def test_bounded_namespaces_compute_once_too(here):
         assert few.get_or_set(str(number), lambda: "new", 60 + number, tags=["tag"]) == "new"
     assert sum(few.has(str(number)) for number in range(5)) == 2
     assert json.dumps(sorted(few.get_many(["3", "4"]))) == '["3", "4"]'
+
+
+# Beside
+
+
+def test_a_thread_computes_a_stale_value_while_all_are_given_it(here):
+    stale(cache)
+    calls, go = [], threading.Event()
+
+    def load():
+        calls.append(threading.current_thread().name)
+        go.wait(10)
+        return "new"
+
+    assert [cache.get_or_set("key", load, 60, grace=60, refresh="thread") for _ in range(3)] == ["old"] * 3
+    go.set()
+    wait_for(lambda: cache.get("key") == "new")
+    assert calls == ["dripcache-beside"]
+
+
+def test_a_task_computes_a_stale_value_while_all_are_given_it(here):
+    stale(cache)
+    calls = []
+
+    async def main():
+        async def load():
+            calls.append(1)
+            await go.wait()
+            return "new"
+
+        go = asyncio.Event()
+        answers = [await cache.aget_or_set("key", load, 60, grace=60, refresh="thread") for _ in range(3)]
+        go.set()
+        await asyncio.gather(*beside._tasks)
+        return answers
+
+    assert asyncio.run(asyncio.wait_for(main(), 10)) == ["old"] * 3
+    assert calls == [1]
+    assert cache.get("key") == "new"
+
+
+def test_without_a_stale_value_the_caller_computes_whatever_refresh_says(shared):
+    assert shared.get_or_set("key", lambda: "new", refresh="thread") == "new"
+
+
+def test_what_fails_beside_is_told_in_the_log_and_leaves_the_stale_value(here, caplog):
+    stale(cache)
+    for load, told in ((broken, "failed: its last value is served"), (threading.Lock, "in the background")):
+        assert cache.get_or_set("key", load, 60, grace=60, refresh="thread", backoff=0.001) == "old"
+        wait_for(lambda told=told: any(told in record.getMessage() for record in caplog.records))
+        wait_for(lambda: not here.exists("dripcache:l:key"))
+    assert cache.get_or_set("key", lambda: "new", 60, grace=60) == "new"
+
+
+async def _slowly(seconds):
+    await asyncio.sleep(seconds)
+    return "new"
+
+
+def slow(target, seconds=0.5):
+    """Return a loader that takes its time, for threads or for an event loop."""
+    return (lambda: time.sleep(seconds) or "new") if target._loop is None else (lambda: _slowly(seconds))
+
+
+def test_a_soft_timeout_gives_up_waiting_where_there_is_a_stale_value_and_the_loader_goes_on(here):
+    stale(cache)
+    began = time.monotonic()
+    load = lambda: time.sleep(0.5) or "new"  # noqa: E731
+    assert cache.get_or_set("key", load, 60, grace=60, soft_timeout=0.05) == "old"
+    assert time.monotonic() - began < 0.45
+    wait_for(lambda: cache.get("key") == "new")
+
+
+def test_a_soft_timeout_is_not_for_those_without_a_stale_value(shared):
+    assert shared.get_or_set("key", slow(shared, 0.1), soft_timeout=0.01) == "new"
+
+
+def test_a_loader_that_is_fast_enough_is_waited_for(shared):
+    stale(shared)
+    assert shared.get_or_set("key", lambda: "new", 60, grace=60, soft_timeout=5, hard_timeout=5) == "new"
+    assert shared.get("key") == "new"
+
+
+def test_a_hard_timeout_is_an_error_without_a_stale_value(shared):
+    with pytest.raises(LoaderTimeoutError, match=r"0\.05 seconds") as caught:
+        shared.get_or_set("key", slow(shared), hard_timeout=0.05)
+    assert isinstance(caught.value, TimeoutError)
+
+
+def test_a_hard_timeout_gives_the_stale_value_where_there_is_one(shared):
+    stale(shared)
+    assert shared.get_or_set("key", slow(shared), 60, grace=60, hard_timeout=0.05) == "old"
+
+
+def test_an_error_of_a_loader_with_a_timeout_is_the_callers(shared):
+    with pytest.raises(BrokenError):
+        shared.get_or_set("key", broken, hard_timeout=5)
+
+    def late():
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError) as caught:
+        shared.get_or_set("key", late, hard_timeout=5)
+    assert not isinstance(caught.value, LoaderTimeoutError)
+
+
+def test_when_every_place_beside_is_taken_the_caller_computes_itself(here, monkeypatch):
+    monkeypatch.setattr(beside, "_places", threading.BoundedSemaphore(1))
+    beside._places.acquire()
+    seen = []
+    assert cache.get_or_set("key", lambda: seen.append(threading.current_thread()) or "new", hard_timeout=5) == "new"
+    assert seen == [threading.current_thread()]
+
+
+def test_the_choice_of_a_block_holds_beside_it(here):
+    with on_outage("raise"):
+        assert cache.get_or_set("key", lambda: cache.raises, hard_timeout=5) is True

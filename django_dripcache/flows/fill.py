@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import logging
 import secrets
 import time
 from hashlib import sha1
@@ -18,15 +19,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..codecs import MISS
 from ..context import Context
 from ..entry import parse
-from ..exceptions import CacheUnavailableError
+from ..exceptions import CacheUnavailableError, LoaderTimeoutError
 from ..flight import OWN
-from .steps import Encode, Load, Refused, Script, Wait
+from .steps import Encode, Load, Refused, Script, Spawn, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..freshness import Freshness
     from ..typing import Codec, Flow, Loader
+
+logger = logging.getLogger("django_dripcache")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 
@@ -69,6 +72,21 @@ def get_or_set(
         return (yield Load(_plain(loader), once=place.key))
     if not found.mine:
         return found.value
+    filling = _fill(place, loader, fresh, tags, found, strict=strict)
+    patience = fresh.patience(stale=found.value is not MISS)
+    if patience is None:
+        return (yield from filling)
+    value = yield Spawn(filling, patience)
+    if value is not MISS:
+        return value
+    if found.value is MISS:
+        raise LoaderTimeoutError(place.key, patience)
+    return found.value
+
+
+def _fill(
+    place: Place, loader: Loader, fresh: Freshness, tags: Sequence[bytes], found: _Found, *, strict: bool
+) -> Flow[Any]:
     value, context, cost = yield from _compute(place, loader, fresh, found)
     if context is not None:
         try:
@@ -133,6 +151,8 @@ def _compute(place: Place, loader: Loader, fresh: Freshness, found: _Found) -> F
             yield from _release(place, found.holder)
             raise
         # Fail-safe: what was good a moment ago is better than an error, and the loader is given a rest.
+        name = place.key.decode("utf-8", "replace")
+        logger.warning("The loader of %r failed: its last value is served.", name, exc_info=error)
         yield from _release(place, found.holder, fresh.backoff)
         return found.value, None, 0
     return (found.value if context.kept else value), context, round((time.monotonic() - began) * 1000)

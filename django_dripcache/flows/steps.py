@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 if TYPE_CHECKING:
     from collections.abc import Sequence, Sized
 
-    from ..typing import Codec, Loader
+    from ..typing import Codec, Flow, Loader
 
 Argument = bytes | str | int | float
 
@@ -123,6 +123,21 @@ class Sleep:
         self.seconds = seconds
 
 
+class Spawn:
+    """
+    A flow to be run beside this one: in a thread, or as a task of the event loop.
+
+    The driver waits for its result for ``seconds``, and sends back MISS if it is not there by then: the flow goes on.
+    What it raises by then is thrown; what it raises later goes to the log.
+    """
+
+    __slots__ = ("flow", "seconds")
+
+    def __init__(self, flow: Flow[Any], seconds: float) -> None:
+        self.flow = flow
+        self.seconds = seconds
+
+
 class Note:
     """What a write that failed was about, for the journal. The driver sends back nothing, and never fails."""
 
@@ -150,7 +165,10 @@ class Encode:
         self.key = key
 
 
-Step = Command | Script | Pipeline | Load | Wait | Sleep | Encode | Note
+Exchange = Command | Script | Pipeline
+"""The steps that the server answers."""
+
+Step = Command | Script | Pipeline | Load | Wait | Sleep | Spawn | Encode | Note
 
 SCAN_COUNT: Final = 1000
 """COUNT of every SCAN: 100,000 keys among a million foreign ones take about a second, and others hardly notice."""
