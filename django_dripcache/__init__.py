@@ -17,6 +17,7 @@ from .invalidation import connect_model, invalidate_on_commit
 from .manager import CacheManager
 from .memo import Memoized
 from .outage import on_outage
+from .services.flags import FeatureFlags, flags
 from .shortcuts import (
     acache_decr,
     acache_delete,
@@ -57,6 +58,7 @@ __all__ = [
     "ConfigurationError",
     "Context",
     "DripcacheError",
+    "FeatureFlags",
     "Health",
     "InvalidKeyError",
     "LoaderTimeoutError",
@@ -87,6 +89,7 @@ __all__ = [
     "cache_set",
     "cache_set_many",
     "connect_model",
+    "flags",
     "get_cache_json",
     "invalidate_on_commit",
     "memoize",

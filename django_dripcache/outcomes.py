@@ -112,3 +112,11 @@ RAISING: Final = {
     'django_cache.lock("key").acquire()': "raises redis.ConnectionError",
 }
 """What has no answer that would be safe, and raises whatever ``ON_OUTAGE`` says."""
+
+SERVICES: Final = {
+    'flags.get("name", default=True)': "True",
+    'flags.set("name", True)': "False",
+    'flags.delete("name")': "False",
+    "flags.all()": "{}",
+}
+"""The verbs of the services, where nothing is known from before."""

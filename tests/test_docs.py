@@ -191,9 +191,11 @@ def test_no_target_of_make_is_named_that_does_not_exist():
 # What is said of outages happens
 
 
-MANAGERS, DJANGO, MEMBERS, RAISING = (
-    list(table.items()) for table in (outcomes.MANAGERS, outcomes.BACKEND, outcomes.MEMBERS, outcomes.RAISING)
+MANAGERS, DJANGO, MEMBERS, RAISING, SERVICES = (
+    list(table.items())
+    for table in (outcomes.MANAGERS, outcomes.BACKEND, outcomes.MEMBERS, outcomes.RAISING, outcomes.SERVICES)
 )
+SERVED = ("flags",)
 TYPES = {"CacheStats": CacheStats, "CacheUnavailableError": CacheUnavailableError, "redis": redis}
 NO_VERBS = {"close", "get_backend_timeout", "make_and_validate_key", "make_key", "validate_key"}
 NEVER_RAISE = ("test_connection", "health_check")
@@ -215,11 +217,17 @@ def test_the_outage_tables_have_every_verb():
     assert sorted(named(DJANGO + MEMBERS + RAISING)) == sorted(verbs(DripCache) - NO_VERBS)
 
 
+def test_the_table_of_services_has_every_verb():
+    listed = {tuple(re.match(r"(\w+)\.(\w+)", call).groups()) for call, _ in SERVICES}
+    assert listed == {(name, verb) for name in SERVED for verb in verbs(type(getattr(django_dripcache, name)))}
+
+
 def ask(call: str, answer: str, drive=None) -> None:
     """Make a call of a table, as it is or by its async twin, and compare the answer."""
-    targets = {"cache": django_dripcache.cache, "django_cache": caches["default"]}
+    services = {name: getattr(django_dripcache, name) for name in SERVED}
+    targets = {"cache": django_dripcache.cache, "django_cache": caches["default"], **services}
     names = {"datetime": datetime}
-    name, verb = re.search(r"(\w*cache)\.(\w+)", call).groups()
+    name, verb = re.search(rf"(\w*cache|{'|'.join(SERVED)})\.(\w+)", call).groups()
     if drive is not None:
         if drive(None)._loop is not None and not hasattr(targets[name], f"a{verb}"):
             return  # a verb of django-redis, which has no twin
@@ -231,14 +239,14 @@ def ask(call: str, answer: str, drive=None) -> None:
         eval(call, {**targets, **names})
 
 
-@pytest.mark.parametrize(("call", "answer"), MANAGERS + DJANGO + MEMBERS)
+@pytest.mark.parametrize(("call", "answer"), MANAGERS + DJANGO + MEMBERS + SERVICES)
 def test_while_redis_is_down_a_verb_answers_what_its_table_says(call, answer, drive):
     with use_server(NOBODY_LISTENS):
         ask(call, answer, drive)
 
 
 @pytest.mark.parametrize(
-    "call", [call for call, _ in MANAGERS + DJANGO + MEMBERS if not re.search("|".join(NEVER_RAISE), call)]
+    "call", [call for call, _ in MANAGERS + DJANGO + MEMBERS + SERVICES if not re.search("|".join(NEVER_RAISE), call)]
 )
 def test_with_raise_every_verb_raises(call, drive):
     with use_server(NOBODY_LISTENS, ON_OUTAGE="raise"):
