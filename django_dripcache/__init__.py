@@ -17,6 +17,7 @@ from .invalidation import connect_model, invalidate_on_commit
 from .manager import CacheManager
 from .memo import Memoized
 from .outage import on_outage
+from .services.auth import AuthCache, AuthStats, Token, auth_cache
 from .services.flags import FeatureFlags, flags
 from .shortcuts import (
     acache_decr,
@@ -51,6 +52,8 @@ from .stats import CacheStats, Health
 __version__ = "0.1.0"
 
 __all__ = [
+    "AuthCache",
+    "AuthStats",
     "CacheClient",
     "CacheManager",
     "CacheStats",
@@ -65,6 +68,7 @@ __all__ = [
     "LockTimeoutError",
     "Memoized",
     "SerializationError",
+    "Token",
     "acache_decr",
     "acache_delete",
     "acache_delete_many",
@@ -77,6 +81,7 @@ __all__ = [
     "acache_set_many",
     "aget_cache_json",
     "aset_cache_json",
+    "auth_cache",
     "cache",
     "cache_decr",
     "cache_delete",

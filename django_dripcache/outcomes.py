@@ -113,6 +113,22 @@ RAISING: Final = {
 }
 """What has no answer that would be safe, and raises whatever ``ON_OUTAGE`` says."""
 
+AUTH: Final = {
+    'auth_cache.get_token("token")': "raises CacheUnavailableError",
+    'auth_cache.set_token("token")': "False",
+    'auth_cache.clear_token("token")': "raises CacheUnavailableError",
+    "auth_cache.clear(1)": "raises CacheUnavailableError",
+    "auth_cache.clear()": "raises CacheUnavailableError",
+    "auth_cache.create_state()": "raises CacheUnavailableError",
+    'auth_cache.consume_state("state")': "raises CacheUnavailableError",
+    "auth_cache.set(1, {})": "False",
+    'auth_cache.get(1, default="mine")': '"mine"',
+    "auth_cache.has(1)": "False",
+    "auth_cache.refresh(1)": "False",
+    "auth_cache.get_stats()": "AuthStats(available=False)",
+}
+"""The verbs of auth: what is a question of rights fails closed, whatever ``ON_OUTAGE`` says."""
+
 SERVICES: Final = {
     'flags.get("name", default=True)': "True",
     'flags.set("name", True)': "False",

@@ -29,8 +29,6 @@ import django_dripcache
 from django_dripcache import (
     CacheClient,
     CacheManager,
-    CacheStats,
-    CacheUnavailableError,
     Health,
     breaker,
     broker,
@@ -191,12 +189,12 @@ def test_no_target_of_make_is_named_that_does_not_exist():
 # What is said of outages happens
 
 
-MANAGERS, DJANGO, MEMBERS, RAISING, SERVICES = (
-    list(table.items())
-    for table in (outcomes.MANAGERS, outcomes.BACKEND, outcomes.MEMBERS, outcomes.RAISING, outcomes.SERVICES)
+MANAGERS, DJANGO, MEMBERS, RAISING = (
+    list(table.items()) for table in (outcomes.MANAGERS, outcomes.BACKEND, outcomes.MEMBERS, outcomes.RAISING)
 )
-SERVED = ("flags",)
-TYPES = {"CacheStats": CacheStats, "CacheUnavailableError": CacheUnavailableError, "redis": redis}
+SERVICES = [*outcomes.AUTH.items(), *outcomes.SERVICES.items()]
+SERVED = ("auth_cache", "flags")
+TYPES = {**vars(django_dripcache), "redis": redis}
 NO_VERBS = {"close", "get_backend_timeout", "make_and_validate_key", "make_key", "validate_key"}
 NEVER_RAISE = ("test_connection", "health_check")
 
@@ -207,7 +205,7 @@ def named(table: list[tuple[str, str]]) -> list[str]:
 
 
 def test_the_page_prints_every_table_of_outcomes():
-    printed = re.findall(r"^\.\. outcomes:: (\w+)$", PAGES["outages.rst"], re.MULTILINE)
+    printed = re.findall(r"^\.\. outcomes:: (\w+)$", ALL_PAGES, re.MULTILINE)
     assert {name.upper() for name in printed} == {name for name in vars(outcomes) if name.isupper()}
 
 
@@ -227,7 +225,7 @@ def ask(call: str, answer: str, drive=None) -> None:
     services = {name: getattr(django_dripcache, name) for name in SERVED}
     targets = {"cache": django_dripcache.cache, "django_cache": caches["default"], **services}
     names = {"datetime": datetime}
-    name, verb = re.search(rf"(\w*cache|{'|'.join(SERVED)})\.(\w+)", call).groups()
+    name, verb = re.search(rf"({'|'.join(SERVED)}|\w*cache)\.(\w+)", call).groups()
     if drive is not None:
         if drive(None)._loop is not None and not hasattr(targets[name], f"a{verb}"):
             return  # a verb of django-redis, which has no twin
@@ -297,7 +295,7 @@ def allowed(*names: str) -> set[str]:
 
 def make_the_calls_of(table: list[list[str]]) -> None:
     """Make the calls of a table of the outages, on a server that answers."""
-    targets = {"cache": django_dripcache.cache, "django_cache": caches["default"], "datetime": datetime}
+    targets = {**vars(django_dripcache), "django_cache": caches["default"], "datetime": datetime}
     for call, _ in table:
         with suppress(ValueError):  # there is no such key
             eval(call, targets)
@@ -327,6 +325,21 @@ def do_the_rest() -> None:
     server = django_cache.client.server
     server.journal.note([b"dripcache:c:a"], [b"dripcache:*"])
     assert not shared.has("a")
+    auth_cache = django_dripcache.auth_cache
+    assert auth_cache.set_token("token", user=1)
+    assert auth_cache.get_token("token").user == "1"
+    assert auth_cache.set(1, {"staff": True})
+    assert auth_cache.has(1)
+    assert auth_cache.refresh(1)
+    assert auth_cache.consume_state(auth_cache.create_state()) == {}
+    auth_cache.clear(1)
+    assert auth_cache.get_stats().tokens == 0
+    assert django_dripcache.flags.set("name", True)
+    assert django_dripcache.flags.all() == {"name": True}
+    assert shared.set("tagged", 1, tags=["a"], grace=5)
+    assert shared.expire("tagged")
+    assert shared.get_or_set("tagged", lambda: 2, tags=["a"]) == 2
+    assert shared.invalidate_tags("a") == 1
 
 
 def hold_a_lock() -> None:
@@ -340,8 +353,8 @@ def hold_a_lock() -> None:
 @pytest.mark.parametrize(
     ("acls", "tables", "rest"),
     [
-        (["acl-cache"], MANAGERS + DJANGO, [do_the_rest]),
-        (["acl-cache", "acl-members"], MANAGERS + DJANGO + MEMBERS + RAISING, [do_the_rest, hold_a_lock]),
+        (["acl-cache"], MANAGERS + DJANGO + SERVICES, [do_the_rest]),
+        (["acl-cache", "acl-members"], MANAGERS + DJANGO + MEMBERS + RAISING + SERVICES, [do_the_rest, hold_a_lock]),
     ],
 )
 def test_the_verbs_send_what_the_acl_of_the_page_allows_and_nothing_else(start_server, acls, tables, rest):
@@ -524,7 +537,7 @@ def test_the_quickstart_runs_and_leaves_the_queue_alone(redis_server, raw, tmp_p
     assert set(raw.scan_iter()) == {b"celery", b"dripcache:c.searches:red%20shoes", b"dripcache:x.searches:"}
 
 
-@pytest.mark.parametrize("page", ["manager.rst", "outages.rst", "testing.rst"])
+@pytest.mark.parametrize("page", ["auth.rst", "flags.rst", "manager.rst", "outages.rst", "testing.rst"])
 def test_the_examples_of_a_page_run(redis_server, raw, tmp_path, page):
     settings = (
         f"CELERY_BROKER_URL = {redis_server.url!r}\n"
