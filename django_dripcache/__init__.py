@@ -14,11 +14,14 @@ from .exceptions import (
     SerializationError,
 )
 from .invalidation import connect_model, invalidate_on_commit
+from .locks import Funnel, Lock
 from .manager import CacheManager
 from .memo import Memoized
 from .outage import on_outage
+from .services.api import ApiCache, api_cache
 from .services.auth import AuthCache, AuthStats, Token, auth_cache
 from .services.flags import FeatureFlags, flags
+from .services.users import UserCache, user_cache
 from .shortcuts import (
     acache_decr,
     acache_delete,
@@ -52,6 +55,7 @@ from .stats import CacheStats, Health
 __version__ = "0.1.0"
 
 __all__ = [
+    "ApiCache",
     "AuthCache",
     "AuthStats",
     "CacheClient",
@@ -62,13 +66,16 @@ __all__ = [
     "Context",
     "DripcacheError",
     "FeatureFlags",
+    "Funnel",
     "Health",
     "InvalidKeyError",
     "LoaderTimeoutError",
+    "Lock",
     "LockTimeoutError",
     "Memoized",
     "SerializationError",
     "Token",
+    "UserCache",
     "acache_decr",
     "acache_delete",
     "acache_delete_many",
@@ -80,6 +87,7 @@ __all__ = [
     "acache_set",
     "acache_set_many",
     "aget_cache_json",
+    "api_cache",
     "aset_cache_json",
     "auth_cache",
     "cache",
@@ -100,4 +108,5 @@ __all__ = [
     "memoize",
     "on_outage",
     "set_cache_json",
+    "user_cache",
 ]

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-import sys
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -25,15 +24,11 @@ from redis.exceptions import NoScriptError, ResponseError
 from ._replay import Replaying, may_replay
 from .beside import in_task, in_thread
 from .codecs import MISS
+from .deadline import timeout
 from .exceptions import CacheUnavailableError
 from .flight import NOBODY
 from .flows.replay import replay
 from .flows.steps import Command, Encode, Load, Note, Pipeline, Refused, Script, Sleep, Spawn, Wait
-
-if sys.version_info >= (3, 11):
-    from asyncio import timeout
-else:
-    from async_timeout import timeout  # pyright: ignore[reportMissingImports]
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -8,10 +8,16 @@ part of the reply. Whoever waits asks ``left()`` how long it may.
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
+
+if sys.version_info >= (3, 11):
+    from asyncio import timeout as timeout  # noqa: PLC0414 - it is for others
+else:
+    from async_timeout import timeout as timeout  # noqa: PLC0414  # pyright: ignore[reportMissingImports]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

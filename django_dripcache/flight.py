@@ -13,6 +13,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from .codecs import MISS
+from .deadline import timeout
 
 if TYPE_CHECKING:
     from .typing import Loader
@@ -95,7 +96,8 @@ class Flights:
         if flight.leader == id(asyncio.current_task()):
             return OWN
         try:
-            await asyncio.wait_for(flight.landed.wait(), seconds)
+            async with timeout(seconds):
+                await flight.landed.wait()
         except asyncio.TimeoutError:
             return MISS
         return MISS if flight.interrupted else flight.result()

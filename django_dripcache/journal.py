@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Final
+
+from .keys import escape_glob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,13 +31,14 @@ class Journal:
     """
     Names and patterns to be removed.
 
-    Beyond ``limit`` of them, everything under ``everything`` (a pattern) is removed instead: no value is to be trusted
-    any more. ``dirty`` is whether there is something to remove, or someone is at it.
+    Beyond ``limit`` of them, all of the area that has the most of them is removed instead, such as ``dripcache:d:*``:
+    none of its values is to be trusted any more. Areas begin with ``root``. ``dirty`` is whether there is something to
+    remove, or someone is at it.
     """
 
-    def __init__(self, everything: bytes = b"", limit: int = LIMIT) -> None:
+    def __init__(self, root: bytes = b"", limit: int = LIMIT) -> None:
         self.dirty = False
-        self._everything = everything
+        self._root = root
         self._limit = limit
         self._lock = threading.Lock()
         self._claimed = 0.0
@@ -50,10 +54,22 @@ class Journal:
         with self._lock:
             self._names.update(dict.fromkeys(names))
             self._patterns.update(dict.fromkeys(patterns))
-            if len(self) > self._limit:
-                self._names, self._patterns = {}, {self._everything: None}
+            while len(self) > self._limit:
+                self._collapse()
             self.dirty = len(self) > 0 or self._claimed > 0
             return bool(self._patterns)
+
+    def _collapse(self) -> None:
+        areas = Counter(map(self._area, self._names))
+        if not areas:
+            self._patterns = {escape_glob(self._root) + b"*": None}
+            return
+        area = areas.most_common(1)[0][0]
+        self._names = {name: None for name in self._names if self._area(name) != area}
+        self._patterns[escape_glob(area) + b"*"] = None
+
+    def _area(self, name: bytes) -> bytes:
+        return name[: name.find(b":", len(self._root)) + 1] if name.startswith(self._root) else self._root
 
     def claim(self) -> bool:
         """Return whether the caller is the one to remove what is noted; whoever is has to call ``settle()``."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ._drive import arun, run
 from .flows import entries
 from .flows.server import ping
+from .locks import Funnel, Lock
 from .namespace import Namespace
 from .policy import to_milliseconds
 from .stats import CacheStats
@@ -219,6 +220,20 @@ class CacheManager(Namespace):
     async def attl(self, key: str) -> timedelta | None:
         """See ttl()."""
         return _left(await self._arun(entries.ttl(self._name(key)), _NO_KEY))
+
+    # Locks
+
+    def lock(self, name: str, ttl: Seconds, *, wait: Seconds = 0, owner: str | None = None) -> Lock:
+        """
+        Return a lock that one holder at a time has, of all processes, for ``ttl`` at most. See Lock.
+
+        ``with`` takes it, and waits for at most ``wait``. With the ``owner`` of another's lock, it is that lock.
+        """
+        return Lock(self, name, ttl, wait=wait, owner=owner)
+
+    def funnel(self, name: str, limit: int, ttl: Seconds, *, wait: Seconds = 0, owner: str | None = None) -> Funnel:
+        """Return a place among at most ``limit`` holders at a time. See lock()."""
+        return Funnel(self, name, limit, ttl, wait=wait, owner=owner)
 
     # The namespace
 

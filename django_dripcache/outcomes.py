@@ -108,6 +108,17 @@ MEMBERS: Final = {
 }
 """The verbs for sets, hashes and sorted sets."""
 
+LOCKS: Final = {
+    'cache.lock("name", 10).acquire()': "False",
+    'cache.lock("name", 10).release()': "False",
+    'cache.lock("name", 10).extend()': "False",
+    'cache.lock("name", 10).owned()': "False",
+    'cache.lock("name", 10).__enter__()': "raises LockTimeoutError",
+    'cache.funnel("name", 3, 10).acquire()': "False",
+    'cache.funnel("name", 3, 10).__enter__()': "raises LockTimeoutError",
+}
+"""Locks and funnels: what cannot be had is not had."""
+
 RAISING: Final = {
     'django_cache.lock("key").acquire()': "raises redis.ConnectionError",
 }
@@ -130,6 +141,16 @@ AUTH: Final = {
 """The verbs of auth: what is a question of rights fails closed, whatever ``ON_OUTAGE`` says."""
 
 SERVICES: Final = {
+    'user_cache.get(1, "key", default="mine")': '"mine"',
+    'user_cache.set(1, "key", "value")': "False",
+    'user_cache.get_or_set(1, "key", lambda: "loaded")': '"loaded"',
+    "user_cache.delete(1)": "False",
+    "user_cache.keys(1)": "[]",
+    'api_cache.get("/path", default="mine")': '"mine"',
+    'api_cache.set("/path", {})': "False",
+    'api_cache.get_or_set("/path", lambda: "loaded")': '"loaded"',
+    'api_cache.delete("/path")': "False",
+    "api_cache.clear()": "None",
     'flags.get("name", default=True)': "True",
     'flags.set("name", True)': "False",
     'flags.delete("name")': "False",

@@ -143,7 +143,9 @@ def _build(
         "protocol": 2,
         "driver_info": None,
         "db": first.db,
-        "socket_timeout": options.socket_timeout,
+        # On an event loop, the driver's deadline is enough. With a timeout of its own redis-py sends within wait_for(),
+        # which loses a task's cancellation now and then before Python 3.12.
+        "socket_timeout": options.socket_timeout if mixin is Guarded else None,
         "socket_connect_timeout": options.socket_connect_timeout,
         "health_check_interval": options.health_check_interval,
         "label": f"{options.label}:{role}",

@@ -24,7 +24,6 @@ from .flight import Flights
 from .flows.replay import replay
 from .flows.server import ping
 from .journal import Journal
-from .keys import escape_glob
 from .lending import ExhaustedError
 from .lent import Held
 from .pools import make_async_pool, make_pool
@@ -105,7 +104,7 @@ class Server:
         self.broker = broker
         self.options = options
         self.max_value_bytes = get_settings().MAX_VALUE_BYTES
-        self.journal = Journal(escape_glob(namespace_root().encode()) + b"*")
+        self.journal = Journal(namespace_root().encode())
         self.trouble = ""
         self.failures = 0
         self._pool: Any = None

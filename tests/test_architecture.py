@@ -28,7 +28,7 @@ MAX_LINES = 300
 # From the bottom up: a module may import from its own layer and from those below.
 LAYERS = {
     "pure": (
-        "address arguments beside codecs context deadline entry exceptions flight freshness journal keys outcomes "
+        "address beside codecs context deadline entry exceptions flight freshness journal keys outcomes "
         "policy rates signed typing"
     ),
     "flows": "flows flows.*",
@@ -37,7 +37,7 @@ LAYERS = {
         "breaker broker conf connections lending lent near outage pools secrecy server signals sockets stats transport"
     ),
     "domain": (
-        "backend client invalidation limiter locks manager members memo namespace redis_base redis_client services "
+        "arguments backend client invalidation limiter locks manager members memo namespace redis_base redis_client services "
         "services.* shortcuts testing testing.*"
     ),
     "edges": (
@@ -47,6 +47,9 @@ LAYERS = {
     "package": "__init__",
 }
 ORDER = list(LAYERS)
+
+MAKERS = {"funnel", "lock", "memoize"}
+"""What only makes an object whose own calls are verbs."""
 
 SHARED = {"CacheClient", "cache", "memoize"}
 
@@ -219,7 +222,7 @@ VERBS = [
     pytest.param(cls, name, id=f"{cls.__name__}.{name}")
     for cls in (CacheManager, CacheClient)
     for name, verb in verbs(cls).items()
-    if not is_asynchronous(verb) and name != "memoize"
+    if not is_asynchronous(verb) and name not in MAKERS
 ]
 
 

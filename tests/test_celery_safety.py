@@ -143,6 +143,7 @@ MANAGER_VERBS = {
     ],
     "get_or_set_many": [lambda m: m.get_or_set_many(["value", "celery", "more"], lambda keys: dict.fromkeys(keys, 1))],
     "get_stats": [lambda m: m.get_stats()],
+    "lock": [*(lambda m, name=name: m.lock(name, 5).acquire() for name in THEIRS)],
     "has": [lambda m: m.has("value")],
     "incr": [lambda m: m.incr("number"), lambda m: m.incr("made"), lambda m: m.incr("more", 5, 60)],
     "invalidate_tags": [lambda m: m.invalidate_tags("tag", *THEIRS)],
@@ -167,7 +168,7 @@ CLIENT_VERBS = {
     "set_many_json": [lambda m: m.set_many_json({"celery": [1], "value": 2})],
 }
 
-NO_IO = {"memoize"}
+NO_IO = {"funnel", "memoize"}
 """What only makes an object whose own calls are verbs of the table."""
 
 TABLES = {DripCache: BACKEND_VERBS, CacheManager: MANAGER_VERBS, CacheClient: CLIENT_VERBS}

@@ -216,12 +216,14 @@ def test_keepalive_is_set_on_the_socket_as_asked(redis_server, asked, kept):
 
 @pytest.mark.parametrize("url", ["redis://h", "rediss://h", "unix:///s", "sentinel://h?master_name=m"])
 def test_every_kind_of_connection_has_our_short_timeouts(url):
-    async def on_a_loop():
+    async def make():
         return (await server.async_pool()).make_connection()
 
     server = Server(from_url(url, "x"), PoolOptions())
-    for connection in (server.pool.make_connection(), asyncio.run(on_a_loop())):
-        assert connection.socket_timeout == SOCKET_TIMEOUT
+    in_a_thread, on_a_loop = server.pool.make_connection(), asyncio.run(make())
+    assert in_a_thread.socket_timeout == SOCKET_TIMEOUT
+    assert on_a_loop.socket_timeout is None  # the deadline of the driver bounds the whole call
+    for connection in (in_a_thread, on_a_loop):
         assert connection.socket_connect_timeout == SOCKET_TIMEOUT
 
 

@@ -193,7 +193,8 @@ MANAGERS, DJANGO, MEMBERS, RAISING = (
     list(table.items()) for table in (outcomes.MANAGERS, outcomes.BACKEND, outcomes.MEMBERS, outcomes.RAISING)
 )
 SERVICES = [*outcomes.AUTH.items(), *outcomes.SERVICES.items()]
-SERVED = ("auth_cache", "flags")
+LOCKS = list(outcomes.LOCKS.items())
+SERVED = ("api_cache", "auth_cache", "flags", "user_cache")
 TYPES = {**vars(django_dripcache), "redis": redis}
 NO_VERBS = {"close", "get_backend_timeout", "make_and_validate_key", "make_key", "validate_key"}
 NEVER_RAISE = ("test_connection", "health_check")
@@ -210,7 +211,7 @@ def test_the_page_prints_every_table_of_outcomes():
 
 
 def test_the_outage_tables_have_every_verb():
-    assert set(named(MANAGERS)) == verbs(CacheClient)
+    assert set(named(MANAGERS + LOCKS)) == verbs(CacheClient)
     assert verbs(BaseCache) - NO_VERBS <= set(named(DJANGO))
     assert sorted(named(DJANGO + MEMBERS + RAISING)) == sorted(verbs(DripCache) - NO_VERBS)
 
@@ -249,6 +250,12 @@ def test_while_redis_is_down_a_verb_answers_what_its_table_says(call, answer, dr
 def test_with_raise_every_verb_raises(call, drive):
     with use_server(NOBODY_LISTENS, ON_OUTAGE="raise"):
         ask(call, "raises CacheUnavailableError", drive)
+
+
+@pytest.mark.parametrize(("call", "answer"), LOCKS)
+def test_without_redis_a_lock_is_not_had(call, answer):
+    with use_server(NOBODY_LISTENS):
+        ask(call, answer)
 
 
 @pytest.mark.parametrize(("call", "answer"), RAISING)
@@ -340,6 +347,10 @@ def do_the_rest() -> None:
     assert shared.expire("tagged")
     assert shared.get_or_set("tagged", lambda: 2, tags=["a"]) == 2
     assert shared.invalidate_tags("a") == 1
+    for held in (shared.lock("name", 10), shared.funnel("name", 1, 10)):
+        with held:
+            assert held.extend()
+            assert held.owned()
 
 
 def hold_a_lock() -> None:
@@ -537,7 +548,7 @@ def test_the_quickstart_runs_and_leaves_the_queue_alone(redis_server, raw, tmp_p
     assert set(raw.scan_iter()) == {b"celery", b"dripcache:c.searches:red%20shoes", b"dripcache:x.searches:"}
 
 
-@pytest.mark.parametrize("page", ["auth.rst", "flags.rst", "manager.rst", "outages.rst", "testing.rst"])
+@pytest.mark.parametrize("page", ["auth.rst", "flags.rst", "locks.rst", "manager.rst", "outages.rst", "testing.rst"])
 def test_the_examples_of_a_page_run(redis_server, raw, tmp_path, page):
     settings = (
         f"CELERY_BROKER_URL = {redis_server.url!r}\n"

@@ -38,7 +38,7 @@ def names_of(journal):
 
 
 def test_a_journal_is_clean_until_something_is_noted():
-    journal = Journal(b"*")
+    journal = Journal(b"root:")
     assert not journal.dirty
     assert len(journal) == 0
     journal.note()
@@ -48,7 +48,7 @@ def test_a_journal_is_clean_until_something_is_noted():
 
 
 def test_names_and_patterns_are_kept_once_in_their_order():
-    journal = Journal(b"*")
+    journal = Journal(b"root:")
     journal.note([b"b", b"a"], [b"p*"])
     journal.note([b"a", b"c"], [b"p*", b"q*"])
     assert len(journal) == 5
@@ -57,36 +57,51 @@ def test_names_and_patterns_are_kept_once_in_their_order():
 
 
 @pytest.mark.parametrize("patterns", [0, 3])
-def test_beyond_its_limit_everything_is_removed_instead(patterns):
-    journal = Journal(b"root:*", limit=10)
-    journal.note(patterns=[b"p%d" % number for number in range(patterns)])
-    journal.note([b"%d" % number for number in range(10 - patterns)])
+def test_beyond_its_limit_all_of_the_largest_area_is_removed_instead(patterns):
+    journal = Journal(b"root:", limit=10)
+    journal.note([b"root:s.sessions:%d" % number for number in range(3)], [b"p%d" % at for at in range(patterns)])
+    journal.note([b"root:d:%d" % number for number in range(7 - patterns)])
     assert len(journal) == 10
-    journal.note([b"one more"])
+    journal.note([b"root:d:one more"])
     assert journal.dirty
+    names, found = journal.take()
+    assert names == [b"root:s.sessions:%d" % number for number in range(3)]
+    assert found == [*(b"p%d" % at for at in range(patterns)), b"root:d:*"]
+
+
+@pytest.mark.parametrize("name", [b"other", b"other:d:1"])
+def test_beyond_its_limit_what_is_of_no_area_takes_everything_with_it(name):
+    journal = Journal(b"root:", limit=2)
+    journal.note([name, name + b"2", name + b"3"])
     assert journal.take() == ([], [b"root:*"])
 
 
+def test_too_many_patterns_are_everything():
+    journal = Journal(b"ro*ot:", limit=2)
+    journal.note(patterns=[b"a", b"b", b"c"])
+    assert journal.take() == ([], [rb"ro\*ot:*"])
+
+
 def test_a_journal_that_has_run_over_stays_so_until_it_is_taken():
-    journal = Journal(b"root:*", limit=2)
-    journal.note([b"a", b"b", b"c"])
-    journal.note([b"d"])
+    journal = Journal(b"root:", limit=2)
+    journal.note([b"root:c:a", b"root:c:b", b"root:c:c"])
+    journal.note([b"root:c:d"])
     names, patterns = journal.take()
-    assert b"root:*" in patterns
+    assert b"root:c:*" in patterns
     journal.note(names, patterns)
-    assert b"root:*" in journal.take()[1]
+    assert b"root:c:*" in journal.take()[1]
 
 
 def test_the_memory_of_a_journal_is_bounded():
-    journal = Journal(b"root:*")
+    journal = Journal(b"root:")
     for start in range(0, 5 * LIMIT, 100):
-        journal.note([b"%d" % number for number in range(start, start + 100)])
+        journal.note([b"root:d:%d" % number for number in range(start, start + 100)])
         assert len(journal) <= LIMIT
-    assert b"root:*" in journal.take()[1]
+    assert b"root:d:*" in journal.take()[1]
 
 
 def test_one_claims_a_journal_and_others_do_not_until_it_is_settled():
-    journal = Journal(b"*")
+    journal = Journal(b"root:")
     journal.note([b"a"])
     assert journal.claim()
     assert not journal.claim()
@@ -98,7 +113,7 @@ def test_one_claims_a_journal_and_others_do_not_until_it_is_settled():
 
 
 def test_what_is_noted_during_a_claim_is_still_to_be_done_after_it():
-    journal = Journal(b"*")
+    journal = Journal(b"root:")
     journal.note([b"a"])
     journal.claim()
     journal.take()
@@ -109,7 +124,7 @@ def test_what_is_noted_during_a_claim_is_still_to_be_done_after_it():
 
 
 def test_of_many_threads_one_claims():
-    journal = Journal(b"*")
+    journal = Journal(b"root:")
     barrier = threading.Barrier(20)
 
     def claim(_):
@@ -120,13 +135,13 @@ def test_of_many_threads_one_claims():
 
 
 def test_many_threads_lose_no_note():
-    journal = Journal(b"*", limit=100_000)
+    journal = Journal(b"root:", limit=100_000)
     in_threads(10, lambda thread: [journal.note([b"%d:%d" % (thread, number)]) for number in range(500)])
     assert len(journal.take()[0]) == 5000
 
 
 def test_a_forked_child_keeps_what_is_noted_and_may_claim_it():
-    journal = Journal(b"*")
+    journal = Journal(b"root:")
     journal.note([b"a"])
     assert journal.claim()
     journal.renew()
@@ -150,7 +165,7 @@ def test_names_are_removed_in_one_round_trip():
 
 
 def test_nothing_is_asked_for_nothing():
-    assert play(replay(Journal(b"*"))) == 0
+    assert play(replay(Journal(b"root:"))) == 0
 
 
 def test_many_names_are_removed_in_chunks():
@@ -311,7 +326,7 @@ def test_one_that_is_interrupted_as_it_claims_the_journal_does_not_keep_it_for_e
         wait_for(lambda: drive(cache).get("b") == "kept", 3)
 
 
-def test_a_journal_that_ran_over_removes_the_whole_namespace_and_nothing_else(start_server):
+def test_a_journal_that_ran_over_removes_its_largest_area_and_nothing_else(start_server):
     server = start_server()
     with site(server.url, {}) as cache, server.client() as client:
         assert cache.set("a", "old")
@@ -319,10 +334,10 @@ def test_a_journal_that_ran_over_removes_the_whole_namespace_and_nothing_else(st
         client.set("celery", "a task")
         journal = get_alias_server("default").journal
         journal._limit = 5
-        journal.note([b"none:%d" % number for number in range(6)])
+        journal.note([b"dripcache:d:%d" % number for number in range(6)])
         assert cache.get("a") is None
-        assert CacheManager().get("b") is None
-        assert client.keys() == [b"celery"]
+        assert CacheManager().get("b") == "old"
+        assert set(client.keys()) == {b"celery", b"dripcache:c:b"}
 
 
 def test_a_write_of_a_manager_is_made_good_before_a_manager_reads(wire):

@@ -7,7 +7,6 @@ from datetime import datetime, timezone
 from functools import lru_cache
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
-from uuid import UUID
 
 from django.conf import settings
 from django.views.decorators.debug import sensitive_variables
@@ -21,7 +20,7 @@ from ..keys import escape_glob
 from ..policy import to_milliseconds
 from ..secrecy import digests
 from ..signed import SignedJsonCodec
-from .base import Service
+from .base import Service, get_user_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -261,16 +260,6 @@ class AuthCache(Service):
             reason = "what could not be revoked earlier is still to be revoked"
             raise CacheUnavailableError(reason)
         return value
-
-
-def get_user_id(user: object) -> str:
-    """Return a user's id as text. Raises InvalidKeyError for what is no id, and an instance that was not saved."""
-    found = getattr(user, "pk", user)
-    allowed = isinstance(found, (int, str, UUID)) if found is user else found is not None
-    if not allowed or isinstance(found, bool) or found == "":
-        message = f"A user is an id, a text or an instance that was saved, not this {type(user).__name__}."
-        raise InvalidKeyError(message)
-    return str(found)
 
 
 def _codec(kind: Any = Any) -> Codec:

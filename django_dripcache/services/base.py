@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
 
 from ..backend import get_alias_client
 from ..conf import check_on_outage
+from ..exceptions import InvalidKeyError
 from ..keys import area
 from ..outage import Degrading
 
@@ -48,3 +50,13 @@ class Service(Degrading):
     def _names(self, part: str = "") -> Keyspace:
         """Return the names of this service, or of a part of it."""
         return area(self._client.root, "s", f"{self.area}.{part}" if part else self.area)
+
+
+def get_user_id(user: object) -> str:
+    """Return a user's id as text. Raises InvalidKeyError for what is no id, and an instance that was not saved."""
+    found = getattr(user, "pk", user)
+    allowed = isinstance(found, (int, str, UUID)) if found is user else found is not None
+    if not allowed or isinstance(found, bool) or found == "":
+        message = f"A user is an id, a text or an instance that was saved, not this {type(user).__name__}."
+        raise InvalidKeyError(message)
+    return str(found)
