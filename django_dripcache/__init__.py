@@ -21,6 +21,7 @@ from .outage import on_outage
 from .services.api import ApiCache, api_cache
 from .services.auth import AuthCache, AuthStats, Token, auth_cache
 from .services.flags import FeatureFlags, flags
+from .services.sessions import SessionCache, SessionInfo, session_cache
 from .services.users import UserCache, user_cache
 from .shortcuts import (
     acache_decr,
@@ -74,6 +75,8 @@ __all__ = [
     "LockTimeoutError",
     "Memoized",
     "SerializationError",
+    "SessionCache",
+    "SessionInfo",
     "Token",
     "UserCache",
     "acache_decr",
@@ -107,6 +110,7 @@ __all__ = [
     "invalidate_on_commit",
     "memoize",
     "on_outage",
+    "session_cache",
     "set_cache_json",
     "user_cache",
 ]

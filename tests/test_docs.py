@@ -194,7 +194,7 @@ MANAGERS, DJANGO, MEMBERS, RAISING = (
 )
 SERVICES = [*outcomes.AUTH.items(), *outcomes.SERVICES.items()]
 LOCKS = list(outcomes.LOCKS.items())
-SERVED = ("api_cache", "auth_cache", "flags", "user_cache")
+SERVED = ("api_cache", "auth_cache", "flags", "session_cache", "user_cache")
 TYPES = {**vars(django_dripcache), "redis": redis}
 NO_VERBS = {"close", "get_backend_timeout", "make_and_validate_key", "make_key", "validate_key"}
 NEVER_RAISE = ("test_connection", "health_check")
@@ -347,6 +347,12 @@ def do_the_rest() -> None:
     assert shared.expire("tagged")
     assert shared.get_or_set("tagged", lambda: 2, tags=["a"]) == 2
     assert shared.invalidate_tags("a") == 1
+    session_cache = django_dripcache.session_cache
+    assert session_cache.set("id", {"a": 1}, user=1, about={"agent": "x"})
+    assert session_cache.get("id") == {"a": 1}
+    assert session_cache.touch("id", 60)
+    assert len(session_cache.list_for_user(1)) == 1
+    assert session_cache.delete_for_user(1) == 1
     for held in (shared.lock("name", 10), shared.funnel("name", 1, 10)):
         with held:
             assert held.extend()
@@ -548,13 +554,20 @@ def test_the_quickstart_runs_and_leaves_the_queue_alone(redis_server, raw, tmp_p
     assert set(raw.scan_iter()) == {b"celery", b"dripcache:c.searches:red%20shoes", b"dripcache:x.searches:"}
 
 
-@pytest.mark.parametrize("page", ["auth.rst", "flags.rst", "locks.rst", "manager.rst", "outages.rst", "testing.rst"])
+PAGES_THAT_RUN = """
+    apis auth flags locks manager outages sessions testing users
+""".split()
+
+
+@pytest.mark.parametrize("page", PAGES_THAT_RUN)
 def test_the_examples_of_a_page_run(redis_server, raw, tmp_path, page):
     settings = (
         f"CELERY_BROKER_URL = {redis_server.url!r}\n"
         "CACHES = {alias: {'BACKEND': 'django_dripcache.backend.DripCache'} for alias in ('default', 'reports')}\n"
     )
-    run_site(tmp_path, redis_server.url, {"settings.py": settings}, "\n".join(text for _, text in blocks(page)))
+    run_site(
+        tmp_path, redis_server.url, {"settings.py": settings}, "\n".join(text for _, text in blocks(f"{page}.rst"))
+    )
 
 
 def test_the_pages_keep_to_their_width():

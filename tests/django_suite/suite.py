@@ -23,6 +23,9 @@ session_tests = importlib.import_module("sessions_tests.tests")
 # RedisCache's async methods raise the one on Django 5.2 and the other on 6.1.
 INCR_TYPE_ERRORS = {"django.core.cache.backends.redis.RedisCache": (ResponseError, TypeError)}
 
+DJANGOS_ENGINES = "django.contrib.sessions.backends"
+OUR_ENGINE = "django_dripcache.contrib.sessions"
+
 
 def subclass(name: str, *bases: type, **attributes: Any) -> Any:
     """Return a class that unittest finds in this module."""
@@ -81,15 +84,26 @@ class AsyncFaceMixin(unittest.TestCase):
 
 
 def session_middleware_tests(name: str, engine: str) -> Any:
-    """Return Django's tests of the session middleware over an engine of its own choice."""
-    override = override_settings(SESSION_ENGINE=f"django.contrib.sessions.backends.{engine}")
-    return override(subclass(name, session_tests.SessionMiddlewareTests))
+    """Return Django's tests of the session middleware over an engine."""
+    return override_settings(SESSION_ENGINE=engine)(subclass(name, session_tests.SessionMiddlewareTests))
+
+
+def session_engine_tests(name: str, engine: str, base: type) -> Any:
+    """Return Django's tests of session engines over one of ours, which keeps its sessions in the backend under test."""
+    return subclass(name, base, TestCase, backend=import_string(f"{engine}.SessionStore"), session_engine=engine)
 
 
 # Django skips RedisCacheTests where its own RedisCache is not configured.
 BackendTests = cache_class("BackendTests", 10, cache_tests.RedisCacheTests, __unittest_skip__=False)
 AsyncLoopACallTests = async_cache_class("AsyncLoopACallTests", 11, LoopACall())
 AsyncOneLoopTests = async_cache_class("AsyncOneLoopTests", 12, OneLoop())
-CacheSessionMiddlewareTests = session_middleware_tests("CacheSessionMiddlewareTests", "cache")
-CachedDBSessionMiddlewareTests = session_middleware_tests("CachedDBSessionMiddlewareTests", "cached_db")
+CacheSessionMiddlewareTests = session_middleware_tests("CacheSessionMiddlewareTests", f"{DJANGOS_ENGINES}.cache")
+CachedDBSessionMiddlewareTests = session_middleware_tests(
+    "CachedDBSessionMiddlewareTests", f"{DJANGOS_ENGINES}.cached_db"
+)
+if BACKEND == "django_dripcache.backend.DripCache":  # our engines take no other
+    EngineTests = session_engine_tests("EngineTests", OUR_ENGINE, session_tests.SessionTestsMixin)
+    EngineDBTests = session_engine_tests("EngineDBTests", f"{OUR_ENGINE}_db", session_tests.DatabaseSessionTests)
+    EngineMiddlewareTests = session_middleware_tests("EngineMiddlewareTests", OUR_ENGINE)
+    EngineDBMiddlewareTests = session_middleware_tests("EngineDBMiddlewareTests", f"{OUR_ENGINE}_db")
 globals().update({name.replace(".", "_"): repoint(name) for name in REPOINTED})
