@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
+import re
+from string import Formatter
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 
 from .arguments import canonical
+from .exceptions import InvalidKeyError
+from .freshness import Freshness
+from .policy import to_milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
 
     from typing_extensions import Self
 
@@ -20,14 +25,31 @@ if TYPE_CHECKING:
     from .typing import Seconds
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
+S = TypeVar("S")
+V = TypeVar("V")
+
+# Before Python 3.12, inspect.iscoroutinefunction() knows no marks, and looks at the code.
+_METADATA = (*functools.WRAPPER_ASSIGNMENTS, "__code__", "__defaults__", "__kwdefaults__")
 
 
-class Memoized(Generic[P, R]):
+class Memoize(Protocol):
+    """What ``memoize()`` returns: a decorator."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, V]], /) -> Memoized[P, Coroutine[Any, Any, V], V]: ...
+
+    @overload
+    def __call__(self, function: Callable[P, V], /) -> Memoized[P, V, V]: ...
+
+
+class Memoized(Generic[P, R, V]):
     """
     A function whose results are kept, as ``memoize()`` returns it. It is called as the function is.
 
-    ``peek``, ``refresh`` and ``invalidate`` take the function's own arguments; each has an async twin.
+    ``key``, ``peek``, ``refresh`` and ``invalidate`` take the function's own arguments; all but ``key`` have an async
+    twin, whether the function is a coroutine function or not.
     """
 
     def __init__(
@@ -40,104 +62,165 @@ class Memoized(Generic[P, R]):
         kind: Any,
         options: Options,
     ) -> None:
-        functools.update_wrapper(self, function)
-        self._manager, self._function, self._ttl = manager, function, ttl
-        self._template, self._tags, self._kind, self._options = key, tuple(tags), kind, options
-        self._signature = inspect.signature(function)
-        if iscoroutinefunction(function):
+        placed: Any = type(function)
+        within: Any = function.__func__ if isinstance(function, (classmethod, staticmethod)) else function
+        _check(within, named=key is not None)
+        if isinstance(tags, str):
+            message = f"tags={tags!r} is one text. Allowed are several, as in tags=[{tags!r}]."
+            raise TypeError(message)
+        Freshness.of(None if ttl is None else to_milliseconds(ttl), **options)  # what is out of range is told at once
+        functools.update_wrapper(self, within, _METADATA)
+        if iscoroutinefunction(within):
             markcoroutinefunction(self)
+        self._manager, self._function, self._name = manager, within, getattr(within, "__qualname__", "")
+        self._placed = placed
+        self._before: tuple[Any, ...] = ()
+        self._ttl, self._kind, self._options = ttl, kind, options
+        self._template, self._tags = key, tuple(tags)
+        self.__signature__ = self._signature = inspect.signature(within)
+        parameters = [*self._signature.parameters.values()]
+        self._rest = self._signature.replace(parameters=parameters[1:])
+        for template in self._tags if key is None or callable(key) else (key, *self._tags):
+            _check_template(template, self._signature.parameters)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the result that is kept; without one, call the function and keep what it returns."""
-        called = self._call(args, kwargs)
+        bound = self._bind(args, kwargs)
         get = self._manager.aget_or_set if iscoroutinefunction(self._function) else self._manager.get_or_set
         found = get(
-            self.key(*args, **kwargs),
-            lambda: self._function(*args, **kwargs),
+            self._key(bound),
+            lambda: self._function(*self._before, *args, **kwargs),  # no parameter, or it would be given a Context
             self._ttl,
             type=self._kind,
-            tags=self._named(called),
+            tags=self._named(bound),
             **self._options,
         )
         return cast("R", found)
 
     @overload
-    def __get__(self, instance: None, owner: type) -> Self: ...
+    def __get__(
+        self: Memoized[Concatenate[type[S], Q], R, V], instance: object, owner: type[S], /
+    ) -> Memoized[Q, R, V]: ...
 
     @overload
-    def __get__(self, instance: object, owner: type) -> Callable[..., R]: ...
+    def __get__(self, instance: None, owner: type, /) -> Self: ...
 
-    def __get__(self, instance: object | None, owner: type) -> Any:
-        """Bind a method to its instance, with peek() and the others."""
-        return self if instance is None else _Bound(self, instance)
+    @overload
+    def __get__(self: Memoized[Concatenate[Any, Q], R, V], instance: object, owner: type, /) -> Memoized[Q, R, V]: ...
 
-    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+    def __get__(self, instance: Any, owner: Any = None, /) -> Any:
+        """Bind a method, with ``peek`` and the others, to its instance, or a class method to its class."""
+        first = owner if self._placed is classmethod else instance
+        if first is None or self._before or self._placed is staticmethod:
+            return self
+        bound = object.__new__(type(self))
+        bound.__dict__.update(self.__dict__, __self__=first, _before=(first,), __signature__=self._rest)
+        return bound
+
+    def __reduce__(self) -> Any:
+        """Pickle and copy it as a function or a method: by its name."""
+        return (getattr, (*self._before, self._name.rpartition(".")[2])) if self._before else self._name
+
+    def key(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
         """
         Return the key of a call.
 
         Raises TypeError for arguments that do not fit the function, or that no key can be made of without ``key=``.
         """
-        if callable(self._template):
-            return self._template(*args, **kwargs)
-        arguments = self._call(args, kwargs)
-        if self._template is not None:
-            return self._template.format_map(arguments)
-        name = f"{self._function.__module__}.{self._function.__qualname__}"
-        return f"{name}({', '.join(f'{name}={canonical(name, value)}' for name, value in arguments.items())})"
+        return self._key(self._bind(args, kwargs))
 
-    def peek(self, *args: P.args, **kwargs: P.kwargs) -> R | None:
+    def peek(self, /, *args: P.args, **kwargs: P.kwargs) -> V | None:
         """Return the result that is kept, or None; the function is not called."""
-        found: R | None = self._manager.get(self.key(*args, **kwargs), type=self._kind)
-        return found
+        return cast("V | None", self._manager.get(self.key(*args, **kwargs), type=self._kind))
 
-    async def apeek(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+    async def apeek(self, /, *args: P.args, **kwargs: P.kwargs) -> V | None:
         """See peek()."""
-        return await self._manager.aget(self.key(*args, **kwargs), type=self._kind)
+        return cast("V | None", await self._manager.aget(self.key(*args, **kwargs), type=self._kind))
 
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function and keep what it returns, in the place of what was kept."""
-        value = self._function(*args, **kwargs)
-        self._manager.set(self.key(*args, **kwargs), value, self._ttl, **self._with(args, kwargs))
-        return value
+    def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """
+        Call the function and keep what it returns, in the place of what was kept.
 
-    async def arefresh(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        Of a coroutine function, it is awaited as a call is.
+        """
+        if iscoroutinefunction(self._function):
+            return cast("R", self.arefresh(*args, **kwargs))
+        key, tagged = self._place(args, kwargs)
+        value = self._function(*self._before, *args, **kwargs)
+        self._manager.set(key, value, self._ttl, **tagged)
+        return cast("R", value)
+
+    async def arefresh(self, /, *args: P.args, **kwargs: P.kwargs) -> V:
         """See refresh()."""
-        value = self._function(*args, **kwargs)
+        key, tagged = self._place(args, kwargs)
+        value: Any = self._function(*self._before, *args, **kwargs)
         value = (await value) if inspect.isawaitable(value) else value
-        await self._manager.aset(self.key(*args, **kwargs), value, self._ttl, **self._with(args, kwargs))
-        return value
+        await self._manager.aset(key, value, self._ttl, **tagged)
+        return cast("V", value)
 
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Forget the result of a call, and return whether there was one."""
+    def invalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Forget the result of a call, and return whether there was one. What is being computed is not kept."""
         return self._manager.delete(self.key(*args, **kwargs))
 
-    async def ainvalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+    async def ainvalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """See invalidate()."""
         return await self._manager.adelete(self.key(*args, **kwargs))
 
-    def _call(self, args: Any, kwargs: Any) -> dict[str, Any]:
-        bound = self._signature.bind(*args, **kwargs)
+    def _bind(self, args: Any, kwargs: Any) -> inspect.BoundArguments:
+        bound = self._signature.bind(*self._before, *args, **kwargs)
         bound.apply_defaults()
-        return bound.arguments
+        first = next(iter(bound.arguments), None)
+        if first == "cls" and "." in self._name and not isinstance(bound.arguments[first], type):
+            message = f"{self._name} is a class method without its class. Write @memoize above @classmethod."
+            raise TypeError(message)
+        return bound
 
-    def _named(self, arguments: dict[str, Any]) -> list[str]:
-        return [tag.format_map(arguments) for tag in self._tags]
+    def _key(self, bound: inspect.BoundArguments) -> str:
+        if callable(self._template):
+            return self._template(*bound.args, **bound.kwargs)
+        if self._template is not None:
+            return self._template.format_map(bound.arguments)
+        arguments = [f"{name}={canonical(name, value)}" for name, value in bound.arguments.items()]
+        return f"{self.__module__}.{self._name}({', '.join(arguments)})"
 
-    def _with(self, args: Any, kwargs: Any) -> dict[str, Any]:
-        return {"tags": self._named(self._call(args, kwargs)), "grace": self._options.get("grace", 0)}
+    def _named(self, bound: inspect.BoundArguments) -> list[str]:
+        return [tag.format_map(bound.arguments) for tag in self._tags]
+
+    def _place(self, args: Any, kwargs: Any) -> tuple[str, dict[str, Any]]:
+        bound = self._bind(args, kwargs)
+        return self._key(bound), {"tags": self._named(bound), "grace": self._options.get("grace", 0)}
 
 
-class _Bound:
-    """A memoized method of an instance."""
+def _check(function: Any, *, named: bool) -> None:
+    """Raise TypeError for what is no function, or one whose results cannot be kept, or be told from another's."""
+    if isinstance(function, type) or not callable(function):
+        message = f"memoize() is for functions and methods, not for a {type(function).__name__}. Write it below others."
+        raise TypeError(message)
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        message = f"{name} is a generator function, and what is yielded cannot be kept. Let it return a list."
+        raise TypeError(message)
+    bound = not inspect.ismodule(getattr(function, "__self__", inspect))
+    if not named and (bound or "<" in name or not hasattr(function, "__qualname__")):
+        message = (
+            f"{name} has no name of its own, and others of that name would share its results. Give memoize() a key= "
+            "that tells them apart, such as 'report:{user.pk}', or let it be a function of a module or a class."
+        )
+        raise TypeError(message)
 
-    def __init__(self, memoized: Memoized[..., Any], instance: object) -> None:
-        self._memoized, self._instance = memoized, instance
-        functools.update_wrapper(self, memoized)
-        if iscoroutinefunction(memoized):
-            markcoroutinefunction(self)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._memoized(self._instance, *args, **kwargs)
+def _check_template(template: str, parameters: Iterable[str]) -> None:
+    """Raise InvalidKeyError for a template with a field that begins with no parameter."""
+    for field in _fields(template):
+        root = re.split(r"[.\[]", field, maxsplit=1)[0]
+        if root not in parameters:
+            allowed = ", ".join(parameters) or "none"
+            message = f"The template {template!r} has a field {root!r}. Allowed are the parameters: {allowed}."
+            raise InvalidKeyError(message, key=template)
 
-    def __getattr__(self, name: str) -> Any:
-        return functools.partial(getattr(self._memoized, name), self._instance)
+
+def _fields(template: str) -> Iterator[str]:
+    for _, field, spec, _ in Formatter().parse(template):
+        if field is not None:
+            yield field
+            yield from _fields(spec or "")

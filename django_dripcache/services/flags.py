@@ -233,4 +233,3 @@ def _by_name(space: Keyspace, flags: dict[bytes, bool]) -> dict[str, bool]:
 
 flags = FeatureFlags()
 """The flags of the alias ``default``; it may be imported before settings are ready."""
-
