@@ -155,10 +155,14 @@ def test_every_key_expires_and_a_stamp_not_before_what_is_under_it(auth, raw):
     auth.set_token("short", ttl=5, user=1)
     auth.set(1, "data", 600)
     auth.create_state()
-    left = {name: raw.pttl(name) for name in raw.scan_iter()}
+    names = list(raw.scan_iter())
+    with raw.pipeline() as at_once:
+        for name in names:
+            at_once.pttl(name)
+        left = dict(zip(names, at_once.execute(), strict=True))
     assert len(left) == 6
     assert min(left.values()) > 0
-    assert min(left[ALL], left[ALL + b"1"]) >= left[token_key("long")] - 1
+    assert min(left[ALL], left[ALL + b"1"]) >= left[token_key("long")] - 50
     assert auth.refresh(1, timedelta(days=30))
     assert min(raw.pttl(ALL), raw.pttl(ALL + b"1")) > 29 * 86_400_000
 
