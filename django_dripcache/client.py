@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ._drive import arun, run
 from .codecs import JSON, TypedJsonCodec
-from .flows import entries
+from .flows import entries, fill
 from .manager import CacheManager
-from .memo import Memoized, P, R
+from .memo import Memoized
 from .namespace import check_name
 
 if TYPE_CHECKING:
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .freshness import Options
+    from .memo import Memoize
     from .stats import Health
-    from .typing import Codec, Seconds
+    from .typing import Codec, Loader, Seconds
 
 
 class CacheClient(CacheManager):
@@ -51,7 +52,7 @@ class CacheClient(CacheManager):
         tags: Iterable[str] = (),
         type: Any = None,  # noqa: A002
         **options: Unpack[Options],
-    ) -> Callable[[Callable[P, R]], Memoized[P, R]]:
+    ) -> Memoize:
         """
         Return a decorator that keeps the results of a function or a coroutine function, by its arguments.
 
@@ -62,7 +63,37 @@ class CacheClient(CacheManager):
         if callable(cast("object", ttl)):
             message = "memoize is called with a ttl: @cache.memoize(60), or @cache.memoize() for the default."
             raise TypeError(message)
-        return lambda function: Memoized(self, function, ttl, key, tags, type, options)
+        return cast("Memoize", lambda function: Memoized(self, function, ttl, key, tags, type, options))
+
+    def refresh(
+        self,
+        key: str,
+        loader: Loader,
+        ttl: Seconds | None = None,
+        *,
+        type: Any = None,  # noqa: A002
+        tags: Iterable[str] = (),
+        **options: Unpack[Options],
+    ) -> Any:
+        """
+        Call ``loader`` whatever is there, store what it returns in that place, and return it. See get_or_set().
+
+        Meanwhile others get what is there. If the key is deleted or a tag invalidated meanwhile, nothing is stored.
+        """
+        return run(self._get_or_set(key, loader, ttl, type, tags, fill.refresh, **options), self._client.server)
+
+    async def arefresh(
+        self,
+        key: str,
+        loader: Loader,
+        ttl: Seconds | None = None,
+        *,
+        type: Any = None,  # noqa: A002
+        tags: Iterable[str] = (),
+        **options: Unpack[Options],
+    ) -> Any:
+        """See refresh(). ``loader`` may be a coroutine function."""
+        return await arun(self._get_or_set(key, loader, ttl, type, tags, fill.refresh, **options), self._client.server)
 
     def health_check(self) -> Health:
         """Ask the server how it is, and tell what this process has seen of it; it never raises for an outage."""

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Final
 if sys.version_info >= (3, 11):
     from asyncio import timeout as timeout  # noqa: PLC0414 - it is for others
 else:
-    from async_timeout import timeout as timeout  # noqa: PLC0414  # pyright: ignore[reportMissingImports]
+    import async_timeout  # pyright: ignore[reportMissingImports]
+
+    timeout = async_timeout.timeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from .client import CacheClient
     from .freshness import Options
-    from .manager import CacheManager
     from .typing import Seconds
 
 P = ParamSpec("P")
@@ -54,7 +54,7 @@ class Memoized(Generic[P, R, V]):
 
     def __init__(
         self,
-        manager: CacheManager,
+        manager: CacheClient,
         function: Callable[P, R],
         ttl: Seconds | None,
         key: str | Callable[..., str] | None,
@@ -69,8 +69,11 @@ class Memoized(Generic[P, R, V]):
             message = f"tags={tags!r} is one text. Allowed are several, as in tags=[{tags!r}]."
             raise TypeError(message)
         Freshness.of(None if ttl is None else to_milliseconds(ttl), **options)  # what is out of range is told at once
-        functools.update_wrapper(self, within, _METADATA)
-        if iscoroutinefunction(within):
+        noted = getattr(within, "__dict__", {})
+        self.__dict__.update({name: noted[name] for name in noted if not hasattr(type(self), name)})
+        functools.update_wrapper(self, within, _METADATA, updated=())
+        self._awaited = iscoroutinefunction(within)
+        if self._awaited:
             markcoroutinefunction(self)
         self._manager, self._function, self._name = manager, within, getattr(within, "__qualname__", "")
         self._placed = placed
@@ -85,17 +88,7 @@ class Memoized(Generic[P, R, V]):
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the result that is kept; without one, call the function and keep what it returns."""
-        bound = self._bind(args, kwargs)
-        get = self._manager.aget_or_set if iscoroutinefunction(self._function) else self._manager.get_or_set
-        found = get(
-            self._key(bound),
-            lambda: self._function(*self._before, *args, **kwargs),  # no parameter, or it would be given a Context
-            self._ttl,
-            type=self._kind,
-            tags=self._named(bound),
-            **self._options,
-        )
-        return cast("R", found)
+        return cast("R", self._ask("aget_or_set" if self._awaited else "get_or_set", args, kwargs))
 
     @overload
     def __get__(
@@ -139,24 +132,15 @@ class Memoized(Generic[P, R, V]):
 
     def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """
-        Call the function and keep what it returns, in the place of what was kept.
+        Call the function and keep what it returns, in the place of what is kept.
 
         Of a coroutine function, it is awaited as a call is.
         """
-        if iscoroutinefunction(self._function):
-            return cast("R", self.arefresh(*args, **kwargs))
-        key, tagged = self._place(args, kwargs)
-        value = self._function(*self._before, *args, **kwargs)
-        self._manager.set(key, value, self._ttl, **tagged)
-        return cast("R", value)
+        return cast("R", self._ask("arefresh" if self._awaited else "refresh", args, kwargs))
 
     async def arefresh(self, /, *args: P.args, **kwargs: P.kwargs) -> V:
         """See refresh()."""
-        key, tagged = self._place(args, kwargs)
-        value: Any = self._function(*self._before, *args, **kwargs)
-        value = (await value) if inspect.isawaitable(value) else value
-        await self._manager.aset(key, value, self._ttl, **tagged)
-        return cast("V", value)
+        return cast("V", await self._ask("arefresh", args, kwargs))
 
     def invalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Forget the result of a call, and return whether there was one. What is being computed is not kept."""
@@ -165,6 +149,17 @@ class Memoized(Generic[P, R, V]):
     async def ainvalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """See invalidate()."""
         return await self._manager.adelete(self.key(*args, **kwargs))
+
+    def _ask(self, verb: str, args: Any, kwargs: Any) -> Any:
+        bound = self._bind(args, kwargs)
+        return getattr(self._manager, verb)(
+            self._key(bound),
+            lambda: self._function(*self._before, *args, **kwargs),  # no parameter, or it would be given a Context
+            self._ttl,
+            type=self._kind,
+            tags=[tag.format_map(bound.arguments) for tag in self._tags],
+            **self._options,
+        )
 
     def _bind(self, args: Any, kwargs: Any) -> inspect.BoundArguments:
         bound = self._signature.bind(*self._before, *args, **kwargs)
@@ -183,25 +178,20 @@ class Memoized(Generic[P, R, V]):
         arguments = [f"{name}={canonical(name, value)}" for name, value in bound.arguments.items()]
         return f"{self.__module__}.{self._name}({', '.join(arguments)})"
 
-    def _named(self, bound: inspect.BoundArguments) -> list[str]:
-        return [tag.format_map(bound.arguments) for tag in self._tags]
-
-    def _place(self, args: Any, kwargs: Any) -> tuple[str, dict[str, Any]]:
-        bound = self._bind(args, kwargs)
-        return self._key(bound), {"tags": self._named(bound), "grace": self._options.get("grace", 0)}
-
 
 def _check(function: Any, *, named: bool) -> None:
     """Raise TypeError for what is no function, or one whose results cannot be kept, or be told from another's."""
     if isinstance(function, type) or not callable(function):
-        message = f"memoize() is for functions and methods, not for a {type(function).__name__}. Write it below others."
+        kind = type(function).__name__
+        message = f"memoize() is for functions and methods, not for a {kind}. Write it below @property and the like."
         raise TypeError(message)
     name = getattr(function, "__qualname__", type(function).__qualname__)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         message = f"{name} is a generator function, and what is yielded cannot be kept. Let it return a list."
         raise TypeError(message)
     bound = not inspect.ismodule(getattr(function, "__self__", inspect))
-    if not named and (bound or "<" in name or not hasattr(function, "__qualname__")):
+    nameless = "<" in name or name.rpartition(".")[2] == "_" or not hasattr(function, "__qualname__")
+    if not named and (bound or nameless):
         message = (
             f"{name} has no name of its own, and others of that name would share its results. Give memoize() a key= "
             "that tells them apart, such as 'report:{user.pk}', or let it be a function of a module or a class."

@@ -130,12 +130,18 @@ class Namespace(Degrading):
         return self._bounded(flow, [name])
 
     def _get_or_set(
-        self, key: str, loader: Loader, ttl: Seconds | None, kind: Any, tags: Iterable[str], **options: Any
+        self,
+        key: str,
+        loader: Loader,
+        ttl: Seconds | None,
+        kind: Any,
+        tags: Iterable[str],
+        flow: Callable[..., Flow[Any]] = fill.get_or_set,
+        **options: Any,
     ) -> Flow[Any]:
         place = Place(self._name(key), self._lease(key), self._codec(kind), self._tag)
         fresh = Freshness.of(self._ttl(ttl), **options)
-        flow = fill.get_or_set(place, loader, fresh, self._tags(tags), strict=self.raises)
-        return self._bounded(flow, [place.key])
+        return self._bounded(flow(place, loader, fresh, self._tags(tags), strict=self.raises), [place.key])
 
     def _delete(self, keys: Sequence[str]) -> Flow[int]:
         names = [self._name(key) for key in keys]

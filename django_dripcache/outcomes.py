@@ -14,6 +14,7 @@ MANAGERS: Final = {
     'cache.get("key", default="mine")': '"mine"',
     'cache.set("key", 1)': "False",
     'cache.get_or_set("key", lambda: "loaded")': '"loaded"',
+    'cache.refresh("key", lambda: "loaded")': '"loaded"',
     'cache.get_or_set_many(["a", "b"], lambda keys: dict.fromkeys(keys, 1))': '{"a": 1, "b": 1}',
     'cache.delete("key")': "False",
     'cache.has("key")': "False",

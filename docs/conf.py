@@ -26,12 +26,23 @@ exclude_patterns = ["_build", "measured"]
 highlight_language = "python"
 nitpicky = True
 nitpick_ignore = [
+    # Type variables, and what is for type checkers alone.
+    ("py:class", "Mapping[str"),
+    ("py:class", "Memoize"),
+    ("py:class", "Namespace"),
+    ("py:class", "P"),
+    ("py:class", "R"),
+    ("py:class", "django_dripcache.memo.R"),
+    ("py:class", "django_dripcache.memo.V"),
+    ("py:obj", "typing.~P"),
     # The build needs no network, so it does not know where other projects document these.
     ("py:class", "Celery"),
     ("py:class", "HttpRequest"),
     ("py:class", "HttpResponseBase"),
     ("py:class", "Redis"),
     ("py:class", "collections.abc.Callable"),
+    ("py:class", "datetime"),
+    ("py:class", "datetime.datetime"),
     ("py:class", "datetime.timedelta"),
     ("py:class", "django.core.cache.backends.base.BaseCache"),
     ("py:class", "django_redis.cache.RedisCache"),

@@ -165,6 +165,7 @@ CLIENT_VERBS = {
     "get_json": [lambda m: m.get_json("value"), lambda m: m.get_json("celery")],
     "get_many_json": [lambda m: m.get_many_json(["value", "celery"])],
     "health_check": [lambda m: m.health_check()],
+    "refresh": [*(lambda m, name=name: m.refresh(name, lambda: "ours", tags=THEIRS) for name in THEIRS)],
     "set_json": [lambda m: m.set_json("celery", {"a": 1}), lambda m: m.set_json("value", 1, 60)],
     "set_many_json": [lambda m: m.set_many_json({"celery": [1], "value": 2})],
 }

@@ -554,7 +554,21 @@ def test_the_quickstart_runs_and_leaves_the_queue_alone(redis_server, raw, tmp_p
     assert set(raw.scan_iter()) == {b"celery", b"dripcache:c.searches:red%20shoes", b"dripcache:x.searches:"}
 
 
-PAGES_THAT_RUN = ["apis", "auth", "flags", "locks", "manager", "outages", "sessions", "testing", "users"]
+PAGES_THAT_RUN = [
+    "apis",
+    "auth",
+    "flags",
+    "grace",
+    "locks",
+    "manager",
+    "memoize",
+    "outages",
+    "sessions",
+    "stampedes",
+    "tags",
+    "testing",
+    "users",
+]
 
 
 @pytest.mark.parametrize("page", PAGES_THAT_RUN)

@@ -21,7 +21,7 @@ from ..context import Context
 from ..entry import parse
 from ..exceptions import CacheUnavailableError, LoaderTimeoutError
 from ..flight import OWN
-from .steps import Encode, Load, Refused, Script, Spawn, Wait
+from .steps import Encode, Load, Note, Refused, Script, Spawn, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("django_dripcache")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
+_ANY = "*"
 
 
 class Place(NamedTuple):
@@ -72,7 +73,41 @@ def get_or_set(
         return (yield Load(_plain(loader), once=place.key))
     if not found.mine:
         return found.value
-    filling = _fill(place, loader, fresh, tags, found, strict=strict)
+    return (yield from _fill_patiently(place, loader, fresh, tags, found, strict=strict))
+
+
+def refresh(
+    place: Place, loader: Loader, fresh: Freshness, tags: Sequence[bytes] = (), *, strict: bool = False
+) -> Flow[Any]:
+    """
+    Call the loader whatever is there, put its value in that place, and return it: two round trips.
+
+    What others compute is void, and so is this if it is deleted or invalidated meanwhile. Until it is stored, others
+    find what is there. What could not be replaced is noted for the journal.
+    """
+    try:
+        found = yield from _fetch(place, fresh, tags, _ANY)
+    except Refused:
+        return (yield Load(_plain(loader)))
+    except CacheUnavailableError:
+        yield Note([place.key, place.lease])
+        if strict:
+            raise
+        return (yield Load(_plain(loader)))
+    return (yield from _fill_patiently(place, loader, fresh, tags, found, strict=strict, replaces=True))
+
+
+def _fill_patiently(
+    place: Place,
+    loader: Loader,
+    fresh: Freshness,
+    tags: Sequence[bytes],
+    found: _Found,
+    *,
+    strict: bool,
+    replaces: bool = False,
+) -> Flow[Any]:
+    filling = _fill(place, loader, fresh, tags, found, strict=strict, replaces=replaces)
     patience = fresh.patience(stale=found.value is not MISS)
     if patience is None:
         return (yield from filling)
@@ -85,13 +120,22 @@ def get_or_set(
 
 
 def _fill(
-    place: Place, loader: Loader, fresh: Freshness, tags: Sequence[bytes], found: _Found, *, strict: bool
+    place: Place,
+    loader: Loader,
+    fresh: Freshness,
+    tags: Sequence[bytes],
+    found: _Found,
+    *,
+    strict: bool,
+    replaces: bool,
 ) -> Flow[Any]:
     value, context, cost = yield from _compute(place, loader, fresh, found)
     if context is not None:
         try:
             value = yield from _keep(place, fresh, tags, found, value, context, cost)
         except CacheUnavailableError:
+            if replaces:
+                yield Note([place.key, place.lease])
             if strict:
                 raise
     return value
@@ -114,8 +158,8 @@ def _seek(place: Place, loader: Loader, fresh: Freshness, tags: Sequence[bytes])
         pause = min(pause * 2, _LONGEST_PAUSE)
 
 
-def _fetch(place: Place, fresh: Freshness, tags: Sequence[bytes]) -> Flow[_Found]:
-    owner, unusable = secrets.token_hex(8), ""
+def _fetch(place: Place, fresh: Freshness, tags: Sequence[bytes], unusable: str = "") -> Flow[_Found]:
+    owner = secrets.token_hex(8)
     while True:
         reply = yield Script(
             "fetch",
