@@ -28,7 +28,7 @@ from .deadline import timeout
 from .exceptions import CacheUnavailableError
 from .flight import NOBODY
 from .flows.replay import replay
-from .flows.steps import Command, Encode, Load, Note, Pipeline, Refused, Script, Sleep, Spawn, Wait
+from .flows.steps import Command, Encode, Load, Note, Once, Pipeline, Refused, Script, Sleep, Spawn, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -129,12 +129,12 @@ async def _await(step: Wait, link: Link) -> Any:
     return value
 
 
-def _sleep(step: Sleep, _: Link) -> None:
-    time.sleep(step.seconds)
+def _once(step: Once, link: Link) -> Any:
+    return link.flights.run(step.key, lambda: _run(step.flow, link, _execute))
 
 
-async def _asleep(step: Sleep, _: Link) -> None:
-    await asyncio.sleep(step.seconds)
+async def _aonce(step: Once, link: Link) -> Any:
+    return await link.flights.arun(step.key, lambda: _arun(step.flow, link, _aexecute))
 
 
 def _spawn(step: Spawn, link: Link) -> Any:
@@ -168,7 +168,8 @@ async def _anote(step: Note, link: Link) -> None:
 _HERE: Final[dict[type, Callable[[Any, Link], Any]]] = {
     Load: _load,
     Wait: _wait,
-    Sleep: _sleep,
+    Once: _once,
+    Sleep: lambda step, _: time.sleep(step.seconds),
     Spawn: _spawn,
     Encode: _encode,
     Note: _note,
@@ -176,7 +177,8 @@ _HERE: Final[dict[type, Callable[[Any, Link], Any]]] = {
 _AHERE: Final[dict[type, Callable[[Any, Link], Awaitable[Any]]]] = {
     Load: _aload,
     Wait: _await,
-    Sleep: _asleep,
+    Once: _aonce,
+    Sleep: lambda step, _: asyncio.sleep(step.seconds),
     Spawn: _aspawn,
     Encode: _aencode,
     Note: _anote,

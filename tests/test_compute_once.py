@@ -398,6 +398,42 @@ def test_a_tag_that_the_loader_names_is_void_too_if_it_was_invalidated_since(sha
     assert shared.get("key") is None
 
 
+def test_who_asks_after_an_invalidation_is_not_given_what_was_read_before_it(here):
+    row, entered, go = ["old"], threading.Event(), threading.Event()
+
+    def load():
+        value = row[0]
+        entered.set()
+        go.wait(10)
+        return value
+
+    def later():
+        entered.wait(10)
+        row[0] = "new"
+        cache.invalidate_tags("tag")
+        threading.Timer(0.1, go.set).start()
+        return cache.get_or_set("key", load, tags=["tag"])
+
+    asks = [lambda: cache.get_or_set("key", load, tags=["tag"]), later]
+    assert in_threads(2, lambda number: asks[number]()) == ["old", "new"]
+    assert cache.get("key") == "new"
+
+
+@pytest.mark.parametrize("say", [{"ttl": 0}, None], ids=["a ttl of nothing", "skip"])
+def test_what_is_not_stored_is_given_to_all_who_wait_for_it(here, say):
+    calls = []
+
+    def load(context):
+        calls.append(1)
+        time.sleep(0.3)
+        context.set(**say) if say else context.skip()
+        return "new"
+
+    assert in_threads(10, lambda _: cache.get_or_set("key", load)) == ["new"] * 10
+    assert len(calls) < 4  # who came when it was over calls again
+    assert here.keys("*") == []
+
+
 # Tags
 
 

@@ -8,7 +8,6 @@ what was there before cannot store it afterwards; an invalidated tag has another
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import logging
 import secrets
@@ -21,7 +20,7 @@ from ..context import Context
 from ..entry import parse
 from ..exceptions import CacheUnavailableError, LoaderTimeoutError
 from ..flight import OWN
-from .steps import Encode, Load, Note, Refused, Script, Spawn, Wait
+from .steps import Encode, Load, Note, Once, Refused, Script, Spawn, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -129,16 +128,33 @@ def _fill(
     strict: bool,
     replaces: bool,
 ) -> Flow[Any]:
+    flow = _compute_and_keep(place, loader, fresh, tags, found, strict=strict, replaces=replaces)
+    value, _ = yield Once(found.holder, flow)
+    return value
+
+
+def _compute_and_keep(
+    place: Place,
+    loader: Loader,
+    fresh: Freshness,
+    tags: Sequence[bytes],
+    found: _Found,
+    *,
+    strict: bool,
+    replaces: bool,
+) -> Flow[tuple[Any, bool]]:
+    """Return a value, and whether it was good when all was done: nothing had voided it meanwhile."""
     value, context, cost = yield from _compute(place, loader, fresh, found)
+    good = False
     if context is not None:
         try:
-            value = yield from _keep(place, fresh, tags, found, value, context, cost)
+            good = yield from _keep(place, fresh, tags, found, value, context, cost)
         except CacheUnavailableError:
             if replaces:
                 yield Note([place.key, place.lease])
             if strict:
                 raise
-    return value
+    return value, good
 
 
 def _seek(place: Place, loader: Loader, fresh: Freshness, tags: Sequence[bytes]) -> Flow[_Found]:
@@ -149,12 +165,12 @@ def _seek(place: Place, loader: Loader, fresh: Freshness, tags: Sequence[bytes])
         if found.mine or found.value is not MISS:
             return found
         left = fresh.wait - (time.monotonic() - began)
-        value = OWN if left <= 0 else (yield Wait(found.holder, min(pause, left), left))
-        if value is OWN:
+        landed: Any = OWN if left <= 0 else (yield Wait(found.holder, min(pause, left), left))
+        if landed is OWN:
             # It has waited long enough; or it asks for its own key, and would wait for itself.
-            value = yield Load(_plain(loader), once=place.key)
-        if value is not MISS:
-            return _Found(value)
+            return _Found((yield Load(_plain(loader), once=place.key)))
+        if landed is not MISS and landed[1]:
+            return _Found(landed[0])
         pause = min(pause * 2, _LONGEST_PAUSE)
 
 
@@ -187,7 +203,7 @@ def _compute(place: Place, loader: Loader, fresh: Freshness, found: _Found) -> F
     context = Context(found.value)
     began = time.monotonic()
     try:
-        value = yield Load(_told(loader, context), once=found.holder)
+        value = yield Load(_told(loader, context))
     except GeneratorExit:
         raise  # the flow was abandoned, and nobody would take a step of it
     except BaseException as error:
@@ -210,8 +226,8 @@ def _keep(
     value: Any,
     context: Context,
     cost: int,
-) -> Flow[Any]:
-    """Store a value, if it is to be stored and the lease still holds; return it."""
+) -> Flow[bool]:
+    """Store a value, if it is to be stored; return whether the lease and the tags were still good then."""
     if context.ttl is not None:
         fresh = fresh.lasting(context.ttl)
     try:
@@ -222,15 +238,15 @@ def _keep(
     except BaseException:
         yield from _release(place, found.holder)
         raise
-    if raw is None or context.skipped or fresh.ttl == 0:
-        yield from _release(place, found.holder)
-        return value
-    if not fresh.beta or (raw.lstrip(b"-").isdigit() and not tags and not late and not fresh.grace):
+    stores = raw is not None and not context.skipped and fresh.ttl != 0
+    if not fresh.beta or not raw or (raw.lstrip(b"-").isdigit() and not tags and not late and not fresh.grace):
         cost = 0  # bare digits, so that INCR can count with them
-    args = (found.holder, fresh.life, fresh.grace, cost, found.since, raw, *found.versions, *[""] * len(late))
-    with contextlib.suppress(Refused):  # larger than Redis takes
-        yield Script("store", [place.key, place.lease, *tags, *late], *args)
-    return value
+    life = fresh.life if stores else 0
+    args = (found.holder, life, fresh.grace, cost, found.since, raw or b"", *found.versions, *[""] * len(late))
+    try:
+        return bool((yield Script("store", [place.key, place.lease, *tags, *late], *args)))
+    except Refused:
+        return True  # larger than Redis takes
 
 
 def _release(place: Place, owner: bytes, after: int = 0) -> Flow[None]:

@@ -97,13 +97,23 @@ class Load:
         self.once = once
 
 
+class Once:
+    """A flow that others of this process wait for, by a key, with a Wait. The driver sends back its result."""
+
+    __slots__ = ("flow", "key")
+
+    def __init__(self, key: bytes, flow: Flow[Any]) -> None:
+        self.key = key
+        self.flow = flow
+
+
 class Wait:
     """
     A wait for what another caller computes.
 
-    Where that is one of this process, for at most ``seconds``; the driver sends back its result, or raises its error.
-    Where it is not, for ``pause`` seconds. The driver sends back MISS where nothing came of it, and OWN to the one that
-    would wait for itself.
+    Where that is a Once of this process, for at most ``seconds``; the driver sends back its result, or raises its
+    error. Where it is not, for ``pause`` seconds. The driver sends back MISS where nothing came of it, and OWN to the
+    one that would wait for itself.
     """
 
     __slots__ = ("once", "pause", "seconds")
@@ -168,7 +178,7 @@ class Encode:
 Exchange = Command | Script | Pipeline
 """The steps that the server answers."""
 
-Step = Command | Script | Pipeline | Load | Wait | Sleep | Spawn | Encode | Note
+Step = Command | Script | Pipeline | Load | Once | Wait | Sleep | Spawn | Encode | Note
 
 SCAN_COUNT: Final = 1000
 """COUNT of every SCAN: 100,000 keys among a million foreign ones take about a second, and others hardly notice."""

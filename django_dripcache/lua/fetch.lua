@@ -1,8 +1,8 @@
 --!entry
 -- Return what is stored at KEYS[1] if it is fresh. Else, or if it is early to be computed anew, take the lease KEYS[2]
 -- and return {value, whether the lease was taken, who holds it, the time, a version for each tag}.
--- KEYS[3..] are tags. ARGV: an owner, the lease in ms, a factor of the cost for early computing, how long a new tag lives
--- in ms, and the SHA-1 of a value that cannot be used; '*' is for any value, and takes the lease from its holder.
+-- KEYS[3..] are tags. ARGV: an owner, the lease in ms, a factor of the cost for early computing, how long a new tag
+-- lives in ms, and the SHA-1 of a value that cannot be used; '*' is for any value, and takes the lease from its holder.
 local anew = ARGV[5] == '*'
 local raw = not anew and redis.call('GET', KEYS[1])
 if raw and ARGV[5] ~= '' and redis.sha1hex(raw) == ARGV[5] then

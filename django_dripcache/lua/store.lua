@@ -1,8 +1,8 @@
 --!entry
 -- Store ARGV[6] at KEYS[1] as an entry, and give up the lease KEYS[2]; 0 if the lease is not ARGV[1]'s any more.
 -- KEYS[3..] are tags, ARGV[7..] their versions, '' for one that is not known yet. ARGV: the owner ('': no lease was
--- needed), how long the key lives in ms (-1: without end), the part of that which is grace, the cost in ms, when the
--- lease was taken ('': now). What a tag voided since then is not stored.
+-- needed), how long the key lives in ms (-1: without end, 0: nothing is stored), the part of that which is grace, the
+-- cost in ms, when the lease was taken ('': now). What a tag voided since then is not stored.
 if ARGV[1] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[1] then
   return 0
 end
@@ -29,8 +29,8 @@ for i = 3, #KEYS do
   end
   tags[#tags + 1] = #KEYS[i] .. ' ' .. version .. ' ' .. KEYS[i]
 end
-if void then
-  return 0
+if void or ttl == 0 then
+  return void and 0 or 1
 end
 local entry = ARGV[6]
 local grace, cost = tonumber(ARGV[3]), tonumber(ARGV[4])
