@@ -1,7 +1,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
-VERBS = faults $(patsubst %,test_%.py,backend breaker codecs deadline flight health journal manager middleware outage)
+VERBS = backend breaker codecs compute_once deadline flight health journal locks manager memo middleware outage
+RESTRICTED = $(VERBS:%=tests/test_%.py) tests/services
 
 .PHONY: help demo test lint types docs django-suite restricted browser check clean
 
@@ -27,7 +28,7 @@ django-suite: $(VENV)/.test  ## Run Django's own cache and session tests against
 	@$(RUN) -m tests.django_suite
 
 restricted: $(VENV)/.test  ## Run the tests of all verbs as a user with the least rights
-	@DRIPCACHE_TEST_ACL=1 $(RUN) -m pytest -n 2 $(ARGS) $(addprefix tests/,$(VERBS))
+	@DRIPCACHE_TEST_ACL=1 $(RUN) -m pytest -n 2 $(ARGS) $(RESTRICTED)
 	@DRIPCACHE_TEST_ACL=1 $(RUN) -m tests.django_suite
 
 browser: $(VENV)/.browser  ## Look at the pages in a headless Chromium
