@@ -897,7 +897,8 @@ def test_a_real_worker_runs_what_was_published_while_the_cache_was_used(start_se
         assert all(cache.get(f"from-{number}-{turn}") == turn for number in range(4) for turn in range(25))
         assert look.llen("celery") == 0
         ours = {name for name in named(look, "pool") if not name.endswith(f":{worker.process.pid}")}
-        assert len(ours) == (3 if kind == "prefork" else 1)  # this process, and each child that used the cache
+        # This process, and each child that used the cache: on a busy machine one of two may have done all the work.
+        assert len(ours) in ({2, 3} if kind == "prefork" else {1})
         assert "Traceback" not in worker.log
         answers = app.control.ping(timeout=5, limit=1)
         assert [list(answer.values()) for answer in answers] == [[{"ok": "pong"}]]
