@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import logging
 import os
@@ -27,9 +26,9 @@ _tasks: set[asyncio.Task[Any]] = set()
 
 def in_thread(work: Callable[[], Any], seconds: float, finish: Callable[[], None]) -> Any:
     """
-    Do some work in a thread; return its result, or MISS if that takes longer than ``seconds``.
+    Do some work in a thread; return its result, or MISS if that takes longer than ``seconds``: always, for 0.
 
-    ``finish`` is called in the thread at the end. The thread has the caller's context, and ends with the process.
+    What it raises later goes to the log. ``finish`` is called in the thread at the end. The thread has the caller's context, and ends with the process.
     """
     if not _places.acquire(blocking=False):
         return work()
@@ -47,12 +46,13 @@ def in_thread(work: Callable[[], Any], seconds: float, finish: Callable[[], None
 
     threading.Thread(target=body, name="dripcache-beside", daemon=True).start()
     try:
-        return done.result(seconds)
+        if seconds > 0:
+            return done.result(seconds)
     except FutureTimeoutError:
         if done.done():
             return done.result()  # it is the error of the work itself
-        done.add_done_callback(_tell)
-        return MISS
+    done.add_done_callback(_tell)
+    return MISS
 
 
 async def in_task(work: Coroutine[Any, Any, Any], seconds: float) -> Any:
@@ -60,9 +60,7 @@ async def in_task(work: Coroutine[Any, Any, Any], seconds: float) -> Any:
     task = asyncio.create_task(work)
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait({task}, timeout=seconds)
-    if task.done():
+    if seconds > 0 and (await asyncio.wait({task}, timeout=seconds))[0]:
         return task.result()
     task.add_done_callback(_tell)
     return MISS
