@@ -28,7 +28,8 @@ def in_thread(work: Callable[[], Any], seconds: float, finish: Callable[[], None
     """
     Do some work in a thread; return its result, or MISS if that takes longer than ``seconds``: always, for 0.
 
-    What it raises later goes to the log. ``finish`` is called in the thread at the end. The thread has the caller's context, and ends with the process.
+    What it raises later goes to the log. ``finish`` is called in the thread at the end. The thread has the caller's
+    context, and ends with the process.
     """
     if not _places.acquire(blocking=False):
         return work()
