@@ -182,7 +182,7 @@ def test_a_frozen_redis_costs_no_page_no_session_and_little_time(start_server, t
         assert {page.status for page in pages} == {200}
         frozen = [page for page in pages if page.asked < thaw[0]]
         assert p99(frozen) < loader + 0.5
-        assert sum(page.cache == "miss" for page in frozen) > len(frozen) / 2
+        assert sum(page.cache == "miss" for page in frozen) > 20
         # What was asked for once since is in the cache again: the others are on their second round.
         back = [page for page in pages if page.asked > thaw[0] + 2 and page.cache]
         assert p99(back) < loader + 0.5
