@@ -370,6 +370,13 @@ def test_a_loader_that_began_before_an_invalidation_cannot_store_its_value_after
     assert shared.get_or_set("key", lambda: row[0], tags=["tag"]) == "new"
 
 
+def test_the_lease_goes_before_the_value_since_a_loader_may_end_between_two_commands(shared, here):
+    for call in (lambda: shared.delete("key"), lambda: shared.set("key", 1), lambda: shared.set_many({"key": 1})):
+        first, second = spent(here, call)
+        assert first == "UNLINK dripcache:l:key"
+        assert " dripcache:c:key" in second
+
+
 @pytest.mark.parametrize("verb", ["set", "set_json", "set_many", "set_many_json", "set with tags"])
 def test_a_loader_cannot_overwrite_what_was_set_since(shared, verb):
     sets = {

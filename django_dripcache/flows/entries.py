@@ -86,20 +86,21 @@ def set(  # noqa: A001 - Django's verb
         write: Step = Script("store", [key, lease, *tags], *args)
     else:
         expiry = () if fresh.ttl is None else ("PX", fresh.ttl)
-        write = Pipeline([Command("SET", key, raw, *expiry), Command("UNLINK", lease)])
+        # The lease goes first: between the two, who holds it could store an older value over this one.
+        write = Pipeline([Command("UNLINK", lease), Command("SET", key, raw, *expiry)])
     try:
         reply = yield from journalled(_only(write), [key, lease])
     except Refused:
         return False  # larger than Redis takes
-    return bool(reply) if isinstance(write, Script) else not isinstance(reply[0], Refused)
+    return bool(reply) if isinstance(write, Script) else not isinstance(reply[1], Refused)
 
 
 def delete(keys: Sequence[bytes], leases: Sequence[bytes]) -> Flow[int]:
     """Remove ``keys``, void what is being computed for them, and return how many there were: one round trip."""
     if not keys:
         return 0
-    both = Pipeline([Command("UNLINK", *keys), Command("UNLINK", *leases)])
-    removed, _ = yield from journalled(_only(both), [*keys, *leases])
+    both = Pipeline([Command("UNLINK", *leases), Command("UNLINK", *keys)])
+    _, removed = yield from journalled(_only(both), [*keys, *leases])
     return int(removed)
 
 

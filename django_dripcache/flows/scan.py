@@ -60,18 +60,22 @@ def sweep(
     cursor, names = yield from page(0, pattern, size)
     while True:
         counted = [name for name in names if name.startswith(values)]
-        steps = [Command("UNLINK", *counted)] if counted else []
+        steps = []
         if len(counted) < len(names):
+            # Leases go first: who holds one could store a value again.
             steps.append(Command("UNLINK", *(name for name in names if not name.startswith(values))))
-        if counted and index is not None:
-            steps.append(Command("ZREM", index, *counted))
+        place = len(steps)
+        if counted:
+            steps.append(Command("UNLINK", *counted))
+            if index is not None:
+                steps.append(Command("ZREM", index, *counted))
         if cursor:
             steps.append(Command("SCAN", cursor, "MATCH", pattern, "COUNT", size))
         if not steps:
             return removed
         replies = yield Pipeline(steps)
         if counted:
-            removed += int(replies[0])
+            removed += int(replies[place])
             if progress is not None:
                 progress(removed)
         if not cursor:

@@ -135,9 +135,9 @@ def set_many(
     if ttl == 0:
         yield from delete([*entries, *leases])
         return []
-    steps += [Command("UNLINK", *leases)] if leases else []
-    replies = yield from journalled(_only(Pipeline(steps)), [*entries, *leases])
-    refused = [key for key, reply in zip(entries, replies, strict=False) if isinstance(reply, Refused)]
+    first = [Command("UNLINK", *leases)] if leases else []
+    replies = yield from journalled(_only(Pipeline([*first, *steps])), [*entries, *leases])
+    refused = [key for key, reply in zip(entries, replies[len(first) :], strict=True) if isinstance(reply, Refused)]
     return too_large + refused
 
 
