@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, get_args
 
 from .policy import MAX_TTL, to_milliseconds, to_seconds
 
@@ -17,7 +17,10 @@ _random: Final = SystemRandom().random
 _MOST: Final = int(MAX_TTL * 1000)
 
 
-Refresh: TypeAlias = Literal["inline", "thread"]
+Refresh: TypeAlias = Literal["inline", "thread", "celery"]
+
+_IN_QUEUE: Final = 60_000
+"""For so long nobody else is asked for a value that a task is to compute, in milliseconds. A task may get lost."""
 
 
 class Options(TypedDict, total=False):
@@ -32,7 +35,8 @@ class Options(TypedDict, total=False):
     - ``lease``: how long a loader may take until another caller may try. 10 seconds by default.
     - ``wait``: how long others wait for it, until they call their own. 5 seconds by default.
     - ``refresh``: who computes a stale value anew: ``"inline"``, the first who finds it, or ``"thread"``, a thread (on
-      an event loop: a task) beside it, while it is given the stale value, too.
+      an event loop: a task) beside it, while it is given the stale value, too; or ``"celery"``, a task of Celery. That
+      is for memoize(), since the task is told the function's name and arguments.
     - ``soft_timeout``: how long the one that computes waits, where there is a stale value. The loader goes on beside
       it, in a thread or a task, and its value is stored. None by default.
     - ``hard_timeout``: how long it waits in any case. LoaderTimeoutError is raised then. None by default.
@@ -85,7 +89,7 @@ class Freshness:
         _check("beta", beta, 0 <= beta < math.inf, "0 (never early) or more")
         _check("lease", lease, to_seconds(lease) > 0, "more than 0 seconds")
         _check("wait", wait, to_seconds(wait) >= 0, "0 seconds or more")
-        _check("refresh", refresh, refresh in {"inline", "thread"}, "'inline' or 'thread'")
+        _check("refresh", refresh, refresh in get_args(Refresh), " or ".join(map(repr, get_args(Refresh))))
         for name, timeout in (("soft_timeout", soft_timeout), ("hard_timeout", hard_timeout)):
             _check(name, timeout, timeout is None or to_seconds(timeout) > 0, "more than 0 seconds, or None")
         return cls(
@@ -107,6 +111,11 @@ class Freshness:
             return self.hard_timeout
         limits = [limit for limit in (self.soft_timeout, self.hard_timeout) if limit is not None]
         return 0.0 if self.refresh == "thread" else min(limits, default=None)
+
+    @property
+    def queued(self) -> int | str:
+        """How long a lease is for a value that a task is to compute, ``""`` where none does."""
+        return max(self.lease, _IN_QUEUE) if self.refresh == "celery" else ""
 
     @property
     def life(self) -> int:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import re
 from string import Formatter
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction, sync_to_async
 
+from . import tasks
+from ._drive import arun, run
 from .arguments import canonical
 from .exceptions import InvalidKeyError
+from .flows import fill
+from .flows.fill import Sendable
 from .freshness import Freshness
 from .policy import to_milliseconds
 
@@ -29,6 +34,11 @@ Q = ParamSpec("Q")
 R = TypeVar("R")
 S = TypeVar("S")
 V = TypeVar("V")
+
+logger = logging.getLogger("django_dripcache")
+
+_told: set[str] = set()
+"""The functions of which the log has told that a worker cannot be asked for all their results."""
 
 # Before Python 3.12, inspect.iscoroutinefunction() knows no marks, and looks at the code.
 _METADATA = (*functools.WRAPPER_ASSIGNMENTS, "__code__", "__defaults__", "__kwdefaults__")
@@ -83,6 +93,9 @@ class Memoized(Generic[P, R, V]):
         self.__signature__ = self._signature = inspect.signature(within)
         parameters = [*self._signature.parameters.values()]
         self._rest = self._signature.replace(parameters=parameters[1:])
+        self._path = ""
+        if options.get("refresh") == "celery":
+            self._path = tasks.get_path(within, method="." in self._name and placed is not staticmethod)
         for template in self._tags if key is None or callable(key) else (key, *self._tags):
             _check_template(template, self._signature.parameters)
 
@@ -150,16 +163,50 @@ class Memoized(Generic[P, R, V]):
         """See invalidate()."""
         return await self._manager.adelete(self.key(*args, **kwargs))
 
+    def run_queued(self, args: Iterable[Any], kwargs: dict[str, Any]) -> bool:
+        """Compute what a worker was asked for, and return whether that was left to do: this is what the task calls."""
+        call = {**self._call(args, kwargs), "kind": self._kind, "flow": fill.compute_queued}
+        link = self._manager._link()  # noqa: SLF001 - no verb of a site's, and of no other
+        flow = self._manager._get_or_set(**call)  # noqa: SLF001
+        return bool(async_to_sync(arun)(flow, link) if self._awaited else run(flow, link))
+
     def _ask(self, verb: str, args: Any, kwargs: Any) -> Any:
+        return getattr(self._manager, verb)(**self._call(args, kwargs), type=self._kind)
+
+    def _call(self, args: Any, kwargs: Any) -> dict[str, Any]:
         bound = self._bind(args, kwargs)
-        return getattr(self._manager, verb)(
-            self._key(bound),
-            lambda: self._function(*self._before, *args, **kwargs),  # no parameter, or it would be given a Context
-            self._ttl,
-            type=self._kind,
-            tags=[tag.format_map(bound.arguments) for tag in self._tags],
+        key = self._key(bound)
+
+        def load() -> Any:  # it has no parameter, or it would be given a Context
+            return self._function(*self._before, *args, **kwargs)
+
+        return {
+            "key": key,
+            "loader": Sendable(load, self._sender(key, args, kwargs)) if self._path else load,
+            "ttl": self._ttl,
+            "tags": [tag.format_map(bound.arguments) for tag in self._tags],
             **self._options,
-        )
+        }
+
+    def _sender(self, key: str, args: Any, kwargs: Any) -> Callable[[], Any]:
+        def send() -> bool:
+            call = tasks.pack(args, kwargs)
+            if call is None or not self._means(key, call):
+                if self._path not in _told:
+                    _told.add(self._path)
+                    logger.warning("%s is computed here, since not all its arguments can be sent as JSON.", self._path)
+                return False
+            tasks.send(self._path, call)
+            return True
+
+        return sync_to_async(send, thread_sensitive=False) if self._awaited else send
+
+    def _means(self, key: str, call: str) -> bool:
+        """Return whether the arguments are the same when they have been sent: a tuple is a list then."""
+        try:
+            return self._key(self._bind(*tasks.unpack(call))) == key
+        except (TypeError, AttributeError, LookupError):
+            return False
 
     def _bind(self, args: Any, kwargs: Any) -> inspect.BoundArguments:
         bound = self._signature.bind(*self._before, *args, **kwargs)

@@ -38,7 +38,7 @@ LAYERS = {
     ),
     "domain": (
         "arguments backend client invalidation limiter locks manager members memo namespace redis_base redis_client "
-        "services services.* shortcuts testing testing.*"
+        "services services.* shortcuts tasks testing testing.*"
     ),
     "edges": (
         "admin admin.* apps checks contrib contrib.* decorators management management.* middleware migrations "

@@ -50,3 +50,24 @@ local function now()
   local time = redis.call('TIME')
   return time[1] .. string.format('%06d', time[2])
 end
+
+-- Whether the holder of a lease is a task that has not begun yet.
+local function queued(holder)
+  return string.sub(holder, 1, 1) == 'q'
+end
+
+-- What one who may compute is told: what is there, whether the lease is its, whose it is, the time, and the versions of
+-- the tags KEYS[3..]. A tag that is new lives for so many milliseconds.
+local function found(raw, mine, holder, life)
+  local time = now()
+  local reply = {raw or '', mine, holder, time}
+  for i = 3, #KEYS do
+    local version = redis.call('GET', KEYS[i])
+    if not version then
+      version = time
+      redis.call('SET', KEYS[i], version, 'PX', life)
+    end
+    reply[#reply + 1] = version
+  end
+  return reply
+end

@@ -2,7 +2,8 @@
 -- Return what is stored at KEYS[1] if it is fresh. Else, or if it is early to be computed anew, take the lease KEYS[2]
 -- and return {value, whether the lease was taken, who holds it, the time, a version for each tag}.
 -- KEYS[3..] are tags. ARGV: an owner, the lease in ms, a factor of the cost for early computing, how long a new tag
--- lives in ms, and the SHA-1 of a value that cannot be used; '*' is for any value, and takes the lease from its holder.
+-- lives in ms, the SHA-1 of a value that cannot be used ('*' is for any value, and takes the lease from its holder), and
+-- the lease in ms where a task is to compute what is stale, else ''. It gives way to one who finds nothing.
 local anew = ARGV[5] == '*'
 local raw = not anew and redis.call('GET', KEYS[1])
 if raw and ARGV[5] ~= '' and redis.sha1hex(raw) == ARGV[5] then
@@ -23,18 +24,16 @@ end
 if anew then
   redis.call('UNLINK', KEYS[2])
 end
-local taken = redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2])
+local owner, lease = ARGV[1], ARGV[2]
+if raw and ARGV[6] ~= '' then
+  owner, lease = 'q' .. owner, ARGV[6]
+end
+local taken = redis.call('SET', KEYS[2], owner, 'NX', 'PX', lease)
+local holder = taken and owner or redis.call('GET', KEYS[2])
 if early and not taken then
   return raw
 end
-local time = now()
-local reply = {raw or '', taken and 1 or 0, taken and ARGV[1] or redis.call('GET', KEYS[2]), time}
-for i = 3, #KEYS do
-  local version = redis.call('GET', KEYS[i])
-  if not version then
-    version = time
-    redis.call('SET', KEYS[i], version, 'PX', ARGV[4])
-  end
-  reply[#reply + 1] = version
+if not raw and not taken and queued(holder) then
+  taken, holder = redis.call('SET', KEYS[2], owner, 'PX', lease), owner
 end
-return reply
+return found(raw, taken and 1 or 0, holder, ARGV[4])
