@@ -27,6 +27,7 @@ from .journal import Journal
 from .lending import ExhaustedError
 from .lent import Held
 from .pools import make_async_pool, make_pool
+from .signals import tell_error
 from .sockets import Route
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ class Server:
         # redis-py tells of a whole pool where Sentinel knows no master.
         self.trouble = shorten(str(error) or type(error).__name__, 160)
         self.failures += 1
+        tell_error(self.broker, self.trouble)
         local = isinstance(error, ExhaustedError) or not counts
         if isinstance(error, COUNTED) and not local and not _is_reset(error):
             self.breaker.failed()
@@ -175,6 +177,7 @@ class Server:
 
     def refused(self, code: str, reason: str) -> None:
         """Note that the server answered but will not serve: one line in the log a minute for each kind of refusal."""
+        tell_error(self.broker, shorten(reason, 200))
         now = time.monotonic()
         if now - self._refusals.get(code, -QUIET) >= QUIET:
             self._refusals[code] = now

@@ -28,7 +28,7 @@ MAX_LINES = 300
 # From the bottom up: a module may import from its own layer and from those below.
 LAYERS = {
     "pure": (
-        "address beside codecs context deadline entry exceptions flight freshness journal keys outcomes "
+        "address beside codecs context deadline entry events exceptions flight freshness journal keys outcomes "
         "policy rates signed typing"
     ),
     "flows": "flows flows.*",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..codecs import MISS
 from ..entry import parse
+from ..events import tell, tell_apart
 from .journalled import journalled
 from .steps import Command, Encode, Pipeline, Refused, Script
 from .values import discard
@@ -25,13 +26,14 @@ def get(key: bytes, codec: Codec, default: Any = None) -> Flow[Any]:
     try:
         raw = yield Script("read", [key])
     except Refused:
-        return default
-    if raw is None:
-        return default
-    value = codec.decode(parse(raw).payload, key)
+        raw = None
+    value = MISS if raw is None else codec.decode(parse(raw).payload, key)
     if value is not MISS:
+        tell("hit", key)
         return value
-    yield from discard(key, raw, codec)
+    tell("miss", key)
+    if raw is not None:
+        yield from discard(key, raw, codec)
     return default
 
 
@@ -49,9 +51,11 @@ def get_many(keys: Sequence[bytes], codec: Codec) -> Flow[list[Any]]:
         replies = yield Pipeline([Script("read", [keys[at]]) for at in unsure])
         for at, raw in zip(unsure, replies, strict=True):
             found[at] = raw if isinstance(raw, bytes) else None
-    return [
+    values = [
         MISS if raw is None else codec.decode(parse(raw).payload, key) for key, raw in zip(keys, found, strict=True)
     ]
+    tell_apart(keys, values, MISS)
+    return values
 
 
 def has(key: bytes) -> Flow[bool]:
@@ -101,6 +105,7 @@ def delete(keys: Sequence[bytes], leases: Sequence[bytes]) -> Flow[int]:
         return 0
     both = Pipeline([Command("UNLINK", *leases), Command("UNLINK", *keys)])
     _, removed = yield from journalled(_only(both), [*keys, *leases])
+    tell("invalidated", *keys)
     return int(removed)
 
 
@@ -108,7 +113,9 @@ def invalidate(tags: Sequence[bytes]) -> Flow[int]:
     """Void every value that has one of ``tags``, and return how many were known: one command."""
     if not tags:
         return 0
-    return int((yield from journalled(_only(Script("invalidate", list(tags))), tags)))
+    known = yield from journalled(_only(Script("invalidate", list(tags))), tags)
+    tell("invalidated", *tags)
+    return int(known)
 
 
 def _only(step: Step) -> Flow[Any]:

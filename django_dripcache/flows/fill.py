@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..codecs import MISS
+from ..events import tell
 from ..exceptions import CacheUnavailableError, LoaderTimeoutError
 from ..flight import OWN
 from .lease import Found, begin, compute, fetch, keep, plain, release
@@ -188,10 +189,9 @@ def _compute_and_keep(
 def _seek(place: Place, loader: Loader, fresh: Freshness, tags: Sequence[bytes]) -> Flow[Found]:
     """Return a value, fresh or stale, or the lease to compute it."""
     began, pause = time.monotonic(), _FIRST_PAUSE
-    while True:
-        found = yield from fetch(place, fresh, tags)
-        if found.mine or found.value is not MISS:
-            return found
+    found = yield from fetch(place, fresh, tags)
+    tell("miss" if found.value is MISS else "stale" if found.holder else "hit", place.key)
+    while found.value is MISS and not found.mine:
         left = fresh.wait - (time.monotonic() - began)
         landed: Any = OWN if left <= 0 else (yield Wait(found.holder, min(pause, left), left))
         if landed is OWN:
@@ -200,3 +200,5 @@ def _seek(place: Place, loader: Loader, fresh: Freshness, tags: Sequence[bytes])
         if landed is not MISS and landed[1]:
             return Found(landed[0])
         pause = min(pause * 2, _LONGEST_PAUSE)
+        found = yield from fetch(place, fresh, tags)
+    return found

@@ -7,6 +7,7 @@ from hashlib import sha1
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from ..codecs import MISS
+from ..events import tell, tell_apart
 from ..exceptions import CacheUnavailableError
 from .journalled import journalled
 from .steps import Command, Encode, Load, Pipeline, Refused, Script
@@ -32,7 +33,9 @@ def get(key: bytes, codec: Codec, default: Any = None) -> Flow[Any]:
     """
     raw, value = yield from _read(key, codec)
     if value is not MISS:
+        tell("hit", key)
         return value
+    tell("miss", key)
     if raw is not None:
         yield from discard(key, raw, codec)
     return default
@@ -53,23 +56,14 @@ def _read(key: bytes, codec: Codec) -> Flow[tuple[bytes | None, Any]]:
     return raw, MISS if raw is None else codec.decode(raw, key)
 
 
-def get_leniently(key: bytes, codec: Codec, *, strict: bool) -> Flow[Any]:
-    """Return the value of ``key``, or MISS: also while Redis cannot be used, unless ``strict``."""
-    try:
-        _, value = yield from _read(key, codec)
-    except CacheUnavailableError:
-        if strict:
-            raise
-        return MISS
-    return value
-
-
 def get_many(keys: Sequence[bytes], codec: Codec) -> Flow[list[Any]]:
     """Return the values of ``keys`` in their order, MISS where there is none: one round trip."""
     if not keys:
         return []
     replies = yield Command("MGET", *keys)
-    return [MISS if raw is None else codec.decode(raw, key) for key, raw in zip(keys, replies, strict=True)]
+    found = [MISS if raw is None else codec.decode(raw, key) for key, raw in zip(keys, replies, strict=True)]
+    tell_apart(keys, found, MISS)
+    return found
 
 
 def _set(key: bytes, raw: bytes, ttl: int | None, *flags: str) -> Command:
@@ -154,6 +148,7 @@ def get_or_set(key: bytes, codec: Codec, loader: Loader, ttl: int | None, *, str
         if strict:
             raise
         return (yield Load(loader, once=key))
+    tell("miss" if value is MISS else "hit", key)
     if value is MISS:
         value = yield Load(loader)
         if ttl != 0:
@@ -185,7 +180,11 @@ def _add(key: bytes, codec: Codec, value: Any, ttl: int | None) -> Flow[Any]:
 
 def delete(keys: Sequence[bytes]) -> Flow[int]:
     """Remove ``keys`` and return how many there were: one round trip, none for no keys."""
-    return int((yield from journalled(_only(Command("UNLINK", *keys)), keys))) if keys else 0
+    if not keys:
+        return 0
+    removed = yield from journalled(_only(Command("UNLINK", *keys)), keys)
+    tell("invalidated", *keys)
+    return int(removed)
 
 
 def _only(step: Step) -> Flow[Any]:

@@ -72,17 +72,6 @@ def test_get_lets_an_outage_through():
         play(values.get(KEY, CODEC), (GET, AWAY))
 
 
-def test_get_leniently_takes_an_outage_for_a_miss():
-    assert play(values.get_leniently(KEY, CODEC, strict=False), (GET, AWAY)) is MISS
-    assert play(values.get_leniently(KEY, CODEC, strict=False), (GET, None)) is MISS
-    assert play(values.get_leniently(KEY, CODEC, strict=False), (GET, stored(None))) is None
-
-
-def test_get_leniently_can_be_strict():
-    with pytest.raises(CacheUnavailableError):
-        play(values.get_leniently(KEY, CODEC, strict=True), (GET, AWAY))
-
-
 # get_many
 
 
@@ -514,7 +503,6 @@ def test_another_error_of_what_is_required_comes_out_as_it_is(error):
 
 PATHS = {
     "get": (lambda: values.get(KEY, CODEC), [(GET, b"1")]),
-    "get_leniently": (lambda: values.get_leniently(KEY, CODEC, strict=False), [(GET, b"1")]),
     "get_many": (lambda: values.get_many([KEY], CODEC), [(("MGET", KEY), [b"1"])]),
     "set": (lambda: values.set(KEY, CODEC, 1, 5), [(("SET", KEY, b"1", "PX", 5), b"OK")]),
     "set_many": (lambda: values.set_many({KEY: 1}, CODEC, 5), [([("SET", KEY, b"1", "PX", 5)], [b"OK"])]),
@@ -581,7 +569,7 @@ def test_an_interrupt_while_a_value_is_encoded_ends_a_flow_at_once(flow, exchang
         play(flow(codec), *exchanges)
 
 
-FORGIVEN = {("get_leniently", 0), ("get_or_set", 2), ("get_or_set", 3)}
+FORGIVEN = {("get_or_set", 2), ("get_or_set", 3)}
 
 
 @pytest.mark.parametrize(
