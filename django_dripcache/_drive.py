@@ -14,21 +14,22 @@ import asyncio
 import inspect
 import re
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ResponseError
 
 from ._replay import Replaying, may_replay
-from .beside import in_task, in_thread
+from ._replies import checked, commands, lost, merge
+from .beside import in_task, in_tasks, in_thread, in_threads
 from .codecs import MISS
 from .deadline import timeout
 from .exceptions import CacheUnavailableError
 from .flight import NOBODY
 from .flows.replay import replay
-from .flows.steps import Command, Encode, Load, Note, Once, Pipeline, Refused, Script, Sleep, Spawn, Wait
+from .flows.steps import Command, Encode, Gather, Load, Note, Once, Pipeline, Refused, Sleep, Spawn, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -145,6 +146,16 @@ async def _aspawn(step: Spawn, link: Link) -> Any:
     return await in_task(_arun(step.flow, link, _aexecute), step.seconds)
 
 
+def _gather(step: Gather, link: Link) -> list[tuple[Any, Exception | None]]:
+    work = [partial(_run, flow, link, _execute) for flow in step.flows]
+    return in_threads(work, step.at_once, step.progress, link.finish)
+
+
+async def _agather(step: Gather, link: Link) -> list[tuple[Any, Exception | None]]:
+    work = [partial(_arun, flow, link, _aexecute) for flow in step.flows]
+    return await in_tasks(work, step.at_once, step.progress)
+
+
 def _encode(step: Encode, link: Link) -> bytes | None:
     return _bounded(step.codec.encode(step.value, step.key), link)
 
@@ -171,6 +182,7 @@ _HERE: Final[dict[type, Callable[[Any, Link], Any]]] = {
     Once: _once,
     Sleep: lambda step, _: time.sleep(step.seconds),
     Spawn: _spawn,
+    Gather: _gather,
     Encode: _encode,
     Note: _note,
 }
@@ -180,6 +192,7 @@ _AHERE: Final[dict[type, Callable[[Any, Link], Awaitable[Any]]]] = {
     Once: _aonce,
     Sleep: lambda step, _: asyncio.sleep(step.seconds),
     Spawn: _aspawn,
+    Gather: _agather,
     Encode: _aencode,
     Note: _anote,
 }
@@ -195,26 +208,26 @@ def _bounded(raw: bytes, link: Link) -> bytes | None:
 
 def _send(step: Exchange, link: Link) -> Reply:
     with link.call():
-        replies = _exchange(_first(step), link)
-        if again := _lost(step, replies):
-            replies = _merge(replies, _exchange(again, link))
+        replies = _exchange(commands(step), link)
+        if again := lost(step, replies):
+            replies = merge(replies, _exchange(again, link))
     return _answer(step, replies, link)
 
 
 async def _asend(step: Exchange, link: Link) -> Reply:
     with link.call() as call:
         async with timeout(call.deadline - time.monotonic()):
-            replies = await _aexchange(_first(step), link)
-            if again := _lost(step, replies):
-                replies = _merge(replies, await _aexchange(again, link))
+            replies = await _aexchange(commands(step), link)
+            if again := lost(step, replies):
+                replies = merge(replies, await _aexchange(again, link))
     return _answer(step, replies, link)
 
 
-def _exchange(commands: list[Command], link: Link) -> list[Reply]:
+def _exchange(sent: list[Command], link: Link) -> list[Reply]:
     connection = link.pool.get_connection()
     try:
-        connection.send_packed_command(connection.pack_commands([command.args for command in commands]))
-        return _checked(commands, [_read(connection) for _ in commands])
+        connection.send_packed_command(connection.pack_commands([command.args for command in sent]))
+        return checked(sent, [_read(connection) for _ in sent])
     except BaseException:
         connection.disconnect()
         raise
@@ -222,26 +235,17 @@ def _exchange(commands: list[Command], link: Link) -> list[Reply]:
         link.pool.release(connection)
 
 
-async def _aexchange(commands: list[Command], link: Link) -> list[Reply]:
+async def _aexchange(sent: list[Command], link: Link) -> list[Reply]:
     pool = await link.async_pool()
     connection = await pool.get_connection()
     try:
-        await connection.send_packed_command(connection.pack_commands([command.args for command in commands]))
-        return _checked(commands, [await _aread(connection) for _ in commands])
+        await connection.send_packed_command(connection.pack_commands([command.args for command in sent]))
+        return checked(sent, [await _aread(connection) for _ in sent])
     except BaseException:
         connection.drop()
         raise
     finally:
         pool.give_back(connection)
-
-
-def _checked(commands: list[Command], replies: list[Reply]) -> list[Reply]:
-    """Raise ConnectionError of redis-py for a reply that is of no use: who knows what the next one belongs to."""
-    for command, reply in zip(commands, replies, strict=True):
-        if not isinstance(reply, ResponseError) and not command.fits(reply):
-            message = f"Redis answered {command.args[0]!s} with {type(reply).__name__} of another shape than it has"
-            raise RedisConnectionError(message)
-    return replies
 
 
 def _read(connection: Any) -> Reply:
@@ -256,25 +260,6 @@ async def _aread(connection: Any) -> Reply:
         return await connection.read_response()
     except ResponseError as error:
         return error
-
-
-def _first(step: Exchange) -> list[Command]:
-    steps = step.steps if isinstance(step, Pipeline) else [step]
-    return [part.evalsha if isinstance(part, Script) else part for part in steps]
-
-
-def _lost(step: Exchange, replies: list[Reply]) -> list[Command]:
-    steps = step.steps if isinstance(step, Pipeline) else [step]
-    return [
-        part.eval
-        for part, reply in zip(steps, replies, strict=True)
-        if isinstance(part, Script) and isinstance(reply, NoScriptError)
-    ]
-
-
-def _merge(replies: list[Reply], again: list[Reply]) -> list[Reply]:
-    later = iter(again)
-    return [next(later) if isinstance(reply, NoScriptError) else reply for reply in replies]
 
 
 def _answer(step: Exchange, replies: list[Reply], link: Link) -> Reply:

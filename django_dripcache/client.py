@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from ._drive import arun, run
+from .bulk import BulkManager
 from .codecs import JSON, TypedJsonCodec
 from .flows import entries, fill
-from .manager import CacheManager
 from .memo import Memoized
 from .namespace import check_name
 
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .freshness import Options
+    from .manager import CacheManager
     from .memo import Memoize
     from .stats import Health
     from .typing import Codec, Loader, Seconds
 
 
-class CacheClient(CacheManager):
+class CacheClient(BulkManager):
     """
     A CacheManager's verbs for the keys that begin with ``prefix``, and JSON.
 
@@ -32,7 +33,7 @@ class CacheClient(CacheManager):
     """
 
     def __init__(self, manager: CacheManager | None = None, prefix: str = "") -> None:
-        manager = CacheManager() if manager is None else manager
+        manager = BulkManager() if manager is None else manager
         super().__init__(
             manager.alias,
             namespace=manager.namespace,

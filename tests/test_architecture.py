@@ -32,12 +32,12 @@ LAYERS = {
         "policy rates signed typing"
     ),
     "flows": "flows flows.*",
-    "driver": "_drive _replay",
+    "driver": "_drive _replay _replies",
     "wiring": (
         "breaker broker conf connections lending lent near outage pools secrecy server signals sockets stats transport"
     ),
     "domain": (
-        "arguments backend client invalidation limiter locks manager members memo namespace redis_base redis_client "
+        "arguments backend bulk client invalidation limiter locks manager members memo namespace redis_base redis_client "
         "services services.* shortcuts tasks testing testing.*"
     ),
     "edges": (
@@ -58,6 +58,7 @@ BARRED = {"asgiref", "celery", "django", "django_redis", "kombu", "redis"}
 ALLOWED = {
     "exceptions": {"django.core.exceptions"},
     "_drive": {"asgiref.sync", "django.core.exceptions", "redis.exceptions"},
+    "_replies": {"redis.exceptions"},
 }
 
 

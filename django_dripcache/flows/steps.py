@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence, Sized
+    from collections.abc import Callable, Sequence, Sized
 
     from ..typing import Codec, Flow, Loader
 
@@ -148,6 +148,22 @@ class Spawn:
         self.seconds = seconds
 
 
+class Gather:
+    """
+    Flows to be run side by side, at most ``at_once`` at a time, in threads or as tasks of the event loop.
+
+    The driver sends back a list with a pair for each, in their order: what it returned and None, or None and the
+    Exception that it raised. ``progress`` is called after each with how many are done.
+    """
+
+    __slots__ = ("at_once", "flows", "progress")
+
+    def __init__(self, flows: Sequence[Flow[Any]], at_once: int, progress: Callable[[int], object]) -> None:
+        self.flows = flows
+        self.at_once = at_once
+        self.progress = progress
+
+
 class Note:
     """What a write that failed was about, for the journal. The driver sends back nothing, and never fails."""
 
@@ -178,7 +194,7 @@ class Encode:
 Exchange = Command | Script | Pipeline
 """The steps that the server answers."""
 
-Step = Command | Script | Pipeline | Load | Once | Wait | Sleep | Spawn | Encode | Note
+Step = Command | Script | Pipeline | Load | Once | Wait | Sleep | Spawn | Gather | Encode | Note
 
 SCAN_COUNT: Final = 1000
 """COUNT of every SCAN: 100,000 keys among a million foreign ones take about a second, and others hardly notice."""

@@ -1,0 +1,45 @@
+"""What is sent for an exchange, and what its replies mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, ResponseError
+
+from .flows.steps import Pipeline, Script
+
+if TYPE_CHECKING:
+    from .flows.steps import Command, Exchange
+    from .typing import Reply
+
+
+def commands(step: Exchange) -> list[Command]:
+    """Return what an exchange sends first: a script by its digest."""
+    steps = step.steps if isinstance(step, Pipeline) else [step]
+    return [part.evalsha if isinstance(part, Script) else part for part in steps]
+
+
+def lost(step: Exchange, replies: list[Reply]) -> list[Command]:
+    """Return what is to be sent again: the scripts that the server does not have, with their text."""
+    steps = step.steps if isinstance(step, Pipeline) else [step]
+    return [
+        part.eval
+        for part, reply in zip(steps, replies, strict=True)
+        if isinstance(part, Script) and isinstance(reply, NoScriptError)
+    ]
+
+
+def merge(replies: list[Reply], again: list[Reply]) -> list[Reply]:
+    """Put the later replies in the places of those that said that there is no such script."""
+    later = iter(again)
+    return [next(later) if isinstance(reply, NoScriptError) else reply for reply in replies]
+
+
+def checked(sent: list[Command], replies: list[Reply]) -> list[Reply]:
+    """Raise ConnectionError of redis-py for a reply that is of no use: who knows what the next one belongs to."""
+    for command, reply in zip(sent, replies, strict=True):
+        if not isinstance(reply, ResponseError) and not command.fits(reply):
+            message = f"Redis answered {command.args[0]!s} with {type(reply).__name__} of another shape than it has"
+            raise RedisConnectionError(message)
+    return replies
