@@ -15,6 +15,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from importlib import import_module
 from operator import attrgetter
+from types import UnionType
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -106,7 +107,8 @@ def get_path(function: Callable[..., Any], *, method: bool) -> str:
     for parameter, kind in _get_hints(function).items():
         if isinstance(kind, type) and not any(issubclass(kind, sent) or issubclass(sent, kind) for sent in _SENT):
             raise _refusal(
-                name, f"{parameter} is a {kind.__qualname__}. Allowed are {_NAMES}: give it an id, for example"
+                name,
+                f"{parameter} is a {getattr(kind, '__qualname__', kind)}. Allowed are {_NAMES}: give it an id, for example",
             )
     return f"{function.__module__}:{name}"
 
@@ -121,10 +123,13 @@ def _get_hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 def _may_be_sent(kind: Any) -> bool:
     """Return whether a value of a type may be one of ``_SENT``: a Sequence may be a list."""
+    origin = typing.get_origin(kind) or kind
+    if origin in {typing.Union, UnionType}:
+        return any(map(_may_be_sent, typing.get_args(kind)))
     try:
-        return not isinstance(kind, type) or any(issubclass(sent, kind) for sent in _SENT)
+        return not isinstance(origin, type) or any(issubclass(sent, origin) for sent in _SENT)
     except TypeError:
-        return True  # a generic type, a TypedDict, a protocol
+        return True  # a TypedDict, a protocol
 
 
 def _refusal(name: str, why: str) -> TypeError:

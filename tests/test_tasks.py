@@ -288,14 +288,14 @@ def test_methods_are_refused_but_for_static_ones():
     assert Shop.stock._path == "tests.refreshed:Shop.stock"
 
 
-@pytest.mark.parametrize("kind", [UUID, str, list, dict, object, "list[int]", "int | None", "Unknown"])
+@pytest.mark.parametrize("kind", [UUID, str, list, dict, object, "list[int]", "int | None", "bytes | str", "Unknown"])
 def test_a_parameter_that_may_be_json_is_taken(kind):
     function = types.FunctionType(refreshed.note.__code__, {"__name__": "tests.refreshed"}, "note")
     function.__annotations__ = {"name": kind}
     assert memoize(60, refresh="celery")(function)._path == "tests.refreshed:note"
 
 
-@pytest.mark.parametrize("kind", [bytes, tuple, set, "bytes", type("Thing", (), {})])
+@pytest.mark.parametrize("kind", [bytes, tuple, set, "bytes", "tuple[int, ...]", "bytes | set", type("Thing", (), {})])
 def test_a_parameter_that_is_no_json_is_refused_with_what_is_allowed(kind):
     function = types.FunctionType(refreshed.note.__code__, {"__name__": "tests.refreshed"}, "note")
     function.__annotations__ = {"name": kind}
