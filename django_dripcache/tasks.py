@@ -105,11 +105,9 @@ def get_path(function: Callable[..., Any], *, method: bool) -> str:
             name, "its instance or class cannot be sent. Let it be a function of a module, or a static method"
         )
     for parameter, kind in _get_hints(function).items():
-        if isinstance(kind, type) and not any(issubclass(kind, sent) or issubclass(sent, kind) for sent in _SENT):
-            raise _refusal(
-                name,
-                f"{parameter} is a {getattr(kind, '__qualname__', kind)}. Allowed are {_NAMES}: give it an id, for example",
-            )
+        if not _may_be_sent(kind):
+            kind_name = getattr(kind, "__qualname__", kind)
+            raise _refusal(name, f"{parameter} is a {kind_name}. Allowed are {_NAMES}")
     return f"{function.__module__}:{name}"
 
 
