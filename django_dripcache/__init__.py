@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .bulk import Warmed
 from .client import CacheClient
 from .context import Context
 from .exceptions import (
@@ -79,6 +80,7 @@ __all__ = [
     "SessionInfo",
     "Token",
     "UserCache",
+    "Warmed",
     "acache_decr",
     "acache_delete",
     "acache_delete_many",

@@ -54,7 +54,7 @@ class BulkManager(CacheManager):
         items: Mapping[str, Any] | Iterable[tuple[str, Any]],
         ttl: Seconds | None = None,
         *,
-        progress: Callable[[int], object] = bool,
+        progress: Callable[[int], None] | None = None,
     ) -> list[str]:
         """
         Store all ``items``, a dict or pairs, and return the keys that were not stored. One round trip for 1,000 keys.
@@ -69,7 +69,7 @@ class BulkManager(CacheManager):
         items: Mapping[str, Any] | Iterable[tuple[str, Any]],
         ttl: Seconds | None = None,
         *,
-        progress: Callable[[int], object] = bool,
+        progress: Callable[[int], None] | None = None,
     ) -> list[str]:
         """See bulk_set()."""
         return await self._arun(self._bulk_set(items, ttl, progress), [])
@@ -81,7 +81,7 @@ class BulkManager(CacheManager):
         *,
         tags: Iterable[str] = (),
         at_once: int = 8,
-        progress: Callable[[int], object] = bool,
+        progress: Callable[[int], None] | None = None,
         **options: Unpack[Options],
     ) -> Warmed:
         """
@@ -100,7 +100,7 @@ class BulkManager(CacheManager):
         *,
         tags: Iterable[str] = (),
         at_once: int = 8,
-        progress: Callable[[int], object] = bool,
+        progress: Callable[[int], None] | None = None,
         **options: Unpack[Options],
     ) -> Warmed:
         """See warm(). Loaders may be coroutine functions."""
@@ -130,7 +130,8 @@ class BulkManager(CacheManager):
                     raise
                 refused += data
             sent += len(page)
-            progress(sent)
+            if progress is not None:
+                progress(sent)
         return refused
 
     def _warm(
@@ -142,9 +143,16 @@ class BulkManager(CacheManager):
         work = dict(loaders)
         with on_outage("raise"):  # what could not be stored has failed
             flows = [self._get_or_set(key, loader, ttl, None, tags, **options) for key, loader in work.items()]
-        outcomes = yield Gather(flows, at_once, progress)
+        outcomes = yield Gather(flows, at_once, progress or _say_nothing)
         failed = {key: error for key, (_, error) in zip(work, outcomes, strict=True) if error is not None}
+        outage = next((error for error in failed.values() if isinstance(error, CacheUnavailableError)), None)
+        if outage is not None and self.raises:
+            raise outage
         return Warmed(len(work) - len(failed), failed)
+
+
+def _say_nothing(_: int) -> None:
+    pass
 
 
 def _pages(items: Iterable[T]) -> Iterator[list[T]]:

@@ -36,6 +36,9 @@ MANAGERS: Final = {
     'cache.set_json("key", {"a": 1})': "False",
     'cache.get_many_json(["a", "b"])': "{}",
     'cache.set_many_json({"a": 1, "b": 2})': '["a", "b"]',
+    'cache.bulk_get(["a", "b"], default=0)': '{"a": 0, "b": 0}',
+    'cache.bulk_set({"a": 1, "b": 2})': '["a", "b"]',
+    'cache.warm({"a": lambda: 1}).done': "0",
 }
 """The verbs of a manager or a client."""
 

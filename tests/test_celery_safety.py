@@ -163,6 +163,9 @@ MANAGER_VERBS = {
 CLIENT_VERBS = {
     **MANAGER_VERBS,
     "get_json": [lambda m: m.get_json("value"), lambda m: m.get_json("celery")],
+    "bulk_get": [lambda m: m.bulk_get(["value", "celery", "none"])],
+    "bulk_set": [lambda m: m.bulk_set({"celery": [1], "value": 2}), lambda m: m.bulk_set([("made", 1)], 5)],
+    "warm": [lambda m: m.warm({"celery": int, "value": int}, at_once=1), lambda m: m.warm([("made", int)])],
     "get_many_json": [lambda m: m.get_many_json(["value", "celery"])],
     "health_check": [lambda m: m.health_check()],
     "refresh": [*(lambda m, name=name: m.refresh(name, lambda: "ours", tags=THEIRS) for name in THEIRS)],

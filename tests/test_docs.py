@@ -561,6 +561,7 @@ def test_the_quickstart_runs_and_leaves_the_queue_alone(redis_server, raw, tmp_p
 PAGES_THAT_RUN = [
     "apis",
     "auth",
+    "bulk",
     "flags",
     "grace",
     "locks",
@@ -568,6 +569,7 @@ PAGES_THAT_RUN = [
     "memoize",
     "outages",
     "sessions",
+    "signals",
     "stampedes",
     "tags",
     "testing",
