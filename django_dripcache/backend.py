@@ -34,7 +34,8 @@ class DripCache(RedisCache[DripClient]):  # type: ignore[misc]
     A cache in the Redis that Celery's broker uses.
 
     ``LOCATION`` is left out or ``"celery"`` for Celery's broker, or a URL. Values are Python objects in signed pickles,
-    integers are Redis' own. A timeout of None is ``DRIPCACHE["FOREVER_TTL"]``. See DripClient for the verbs.
+    integers are Redis' own; with ``ENCRYPT`` in ``OPTIONS``, all are encrypted. A timeout of None is
+    ``DRIPCACHE["FOREVER_TTL"]``. See DripClient for the verbs.
     """
 
     if TYPE_CHECKING:
@@ -179,6 +180,11 @@ def get_alias_server(alias: str) -> Server:
     """Return the server of an alias. Raises ConfigurationError if there is no such server to be found."""
     params = caches.settings[alias]
     return locate(params.get("LOCATION", ""), params.get("OPTIONS", {}))
+
+
+def encrypts(alias: str) -> bool:
+    """Return whether an alias encrypts its values."""
+    return bool(caches.settings[alias].get("OPTIONS", {}).get("ENCRYPT", False))
 
 
 def pool_options(broker: Broker, alias: str) -> PoolOptions:

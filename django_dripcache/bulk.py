@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from .exceptions import CacheUnavailableError
 from .flows.steps import Gather
@@ -121,7 +121,8 @@ class BulkManager(CacheManager):
     ) -> Flow[list[str]]:
         refused: list[str] = []
         sent = 0
-        for page in _pages(items.items() if isinstance(items, Mapping) else items):
+        pairs = cast("Iterable[tuple[str, Any]]", items.items() if isinstance(items, Mapping) else items)
+        for page in _pages(pairs):
             data = dict(page)
             try:
                 refused += yield from self._set_many(data, ttl, self._codec())

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's own name
 
 from ._drive import run
-from .backend import configured_aliases, get_alias_server, pool_options
+from .backend import configured_aliases, encrypts, get_alias_server, pool_options
 from .broker import celery_app, discover, namespace_root
-from .conf import get_settings
+from .codecs import JSON
+from .conf import encrypted, get_settings
 from .exceptions import CacheUnavailableError, ConfigurationError
 from .flows.server import facts, without_ttl
 from .keys import escape_glob
@@ -34,6 +35,7 @@ HINTS: Final = {
     "dripcache.E002": "Name a Redis of the cache's own: 'LOCATION': 'redis://host:6379/0' in CACHES.",
     "dripcache.E003": "Fix the setting that the message names.",
     "dripcache.E004": "Set DRIPCACHE['NAMESPACE'] to a name that no queue begins with, or rename the queue.",
+    "dripcache.E005": "Set DRIPCACHE['ENCRYPTION_KEYS'], and install django-dripcache[crypto].",
     "dripcache.W001": "Set 'BACKEND': 'django_dripcache.backend.DripCache' for an alias in CACHES.",
     "dripcache.W002": "Put 'django_dripcache' before the app that uses Celery while it starts, in INSTALLED_APPS.",
     "dripcache.W003": "Give both aliases the same options, or none to one of them.",
@@ -67,6 +69,8 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         root = namespace_root()
         aliases = list(configured_aliases())
         servers = {alias: get_alias_server(alias) for alias in aliases}
+        if get_settings().ENCRYPTION_KEYS or any(encrypts(alias) for alias in aliases):
+            encrypted(JSON)
     except ConfigurationError as error:
         return [_error(error.check, str(error))]
     if not aliases:

@@ -40,6 +40,7 @@ class CacheClient(BulkManager):
             default_ttl=manager.default_ttl,
             max_keys=manager.max_keys,
             on_outage=manager.on_outage,
+            encrypt=manager.encrypt,
         )
         check_name("CacheClient(prefix=...)", prefix)
         self.prefix = f"{manager.prefix}{prefix}:" if prefix else manager.prefix
@@ -111,36 +112,35 @@ class CacheClient(BulkManager):
         With ``type`` (anything that msgspec decodes into: a dataclass, a Struct, a TypedDict, ``list[int]`` ...) the
         value is one of it, and what does not fit is a miss.
         """
-        return self._run(entries.get(self._name(key), _json(type), default), default)
+        return self._run(entries.get(self._name(key), self._json(type), default), default)
 
     async def aget_json(self, key: str, default: Any = None, *, type: Any = None) -> Any:  # noqa: A002
         """See get_json()."""
-        return await self._arun(entries.get(self._name(key), _json(type), default), default)
+        return await self._arun(entries.get(self._name(key), self._json(type), default), default)
 
     def set_json(self, key: str, value: Any, ttl: Seconds | None = None) -> bool:
-        """Store a value as JSON, for any Redis client to read, and return whether it was stored."""
-        return self._run(self._set(key, value, ttl, JSON), fallback=False)
+        """Store a value as JSON, for any Redis client to read unless it is encrypted; return whether it was stored."""
+        return self._run(self._set(key, value, ttl, self._json()), fallback=False)
 
     async def aset_json(self, key: str, value: Any, ttl: Seconds | None = None) -> bool:
         """See set_json()."""
-        return await self._arun(self._set(key, value, ttl, JSON), fallback=False)
+        return await self._arun(self._set(key, value, ttl, self._json()), fallback=False)
 
     def get_many_json(self, keys: Iterable[str], *, type: Any = None) -> dict[str, Any]:  # noqa: A002
         """Return the values that JSON describes, by key, in one round trip. See get_json()."""
-        return self._run(self._get_many(keys, _json(type)), {})
+        return self._run(self._get_many(keys, self._json(type)), {})
 
     async def aget_many_json(self, keys: Iterable[str], *, type: Any = None) -> dict[str, Any]:  # noqa: A002
         """See get_many_json()."""
-        return await self._arun(self._get_many(keys, _json(type)), {})
+        return await self._arun(self._get_many(keys, self._json(type)), {})
 
     def set_many_json(self, data: Mapping[str, Any], ttl: Seconds | None = None) -> list[str]:
         """Store all values as JSON in one round trip and return the keys that were not stored."""
-        return self._run(self._set_many(data, ttl, JSON), list(data))
+        return self._run(self._set_many(data, ttl, self._json()), list(data))
 
     async def aset_many_json(self, data: Mapping[str, Any], ttl: Seconds | None = None) -> list[str]:
         """See set_many_json()."""
-        return await self._arun(self._set_many(data, ttl, JSON), list(data))
+        return await self._arun(self._set_many(data, ttl, self._json()), list(data))
 
-
-def _json(kind: Any) -> Codec:
-    return JSON if kind is None else TypedJsonCodec(kind)
+    def _json(self, kind: Any = None) -> Codec:
+        return self._sealed(JSON if kind is None else TypedJsonCodec(kind))

@@ -8,9 +8,10 @@ test changes it.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
@@ -20,9 +21,12 @@ from .exceptions import ConfigurationError
 from .policy import to_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-    from .typing import OnOutage, Seconds
+    from .typing import Codec, OnOutage, Seconds
+
+LEAST_KEY_BYTES: Final = 32
+"""The least length of a key in ``DRIPCACHE["ENCRYPTION_KEYS"]``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,7 @@ class Settings:
 
     CELERY_APP: str | None = None
     COMPRESS_ABOVE: int | None = 4096
+    ENCRYPTION_KEYS: Sequence[str | bytes] = field(default=(), repr=False)
     FOREVER_TTL: Seconds | None = timedelta(days=30)
     MAX_INFLATED_BYTES: int = 64 * 1024 * 1024
     MAX_VALUE_BYTES: int | None = 1024 * 1024
@@ -39,11 +44,13 @@ class Settings:
     REQUEST_BUDGET: Seconds | None = 0.5
     SHARE_POOL: bool = True
     TASK_BUDGET: Seconds | None = 5.0
+    WORKERS: int = 1
 
 
 _ALLOWED: dict[str, tuple[type, ...]] = {
     "CELERY_APP": (str, type(None)),
     "COMPRESS_ABOVE": (int, type(None)),
+    "ENCRYPTION_KEYS": (list, tuple),
     "FOREVER_TTL": (int, float, timedelta, type(None)),
     "MAX_INFLATED_BYTES": (int,),
     "MAX_VALUE_BYTES": (int, type(None)),
@@ -52,6 +59,7 @@ _ALLOWED: dict[str, tuple[type, ...]] = {
     "REQUEST_BUDGET": (int, float, timedelta, type(None)),
     "SHARE_POOL": (bool,),
     "TASK_BUDGET": (int, float, timedelta, type(None)),
+    "WORKERS": (int,),
 }
 
 _read: dict[str, Any] = {}
@@ -61,7 +69,7 @@ def get_settings() -> Settings:
     """Return the settings in force. Raises ConfigurationError for an unknown name or a value of a wrong type."""
     found: Settings | None = _read.get("settings")
     if found is None:
-        found = _read["settings"] = _parse(getattr(django_settings, "DRIPCACHE", {}))
+        found = _read["settings"] = _parse(_Hidden(getattr(django_settings, "DRIPCACHE", {})))
     return found
 
 
@@ -72,11 +80,45 @@ def get_pickle_codec() -> PickleCodec:
         secrets = [django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS]
         settings = get_settings()
         found = _read["codec"] = PickleCodec(
-            [secret if isinstance(secret, bytes) else secret.encode() for secret in secrets],
+            [_raw(secret) for secret in secrets],
             compress_above=settings.COMPRESS_ABOVE,
             inflate_limit=settings.MAX_INFLATED_BYTES,
         )
     return found
+
+
+def encrypted(codec: Codec) -> Codec:
+    """
+    Return a codec that encrypts what ``codec`` makes, with the keys of ``DRIPCACHE["ENCRYPTION_KEYS"]``.
+
+    Raises ConfigurationError without a key, and where the package ``cryptography`` is not installed.
+    """
+    found: Callable[[Codec], Codec] | None = _read.get("encryption")
+    if found is None:
+        found = _read["encryption"] = _read_encryption()
+    return found(codec)
+
+
+def _read_encryption() -> Callable[[Codec], Codec]:
+    if not get_settings().ENCRYPTION_KEYS:
+        message = (
+            "Values are to be encrypted, and DRIPCACHE['ENCRYPTION_KEYS'] has no key. "
+            "Add one to your settings; secrets.token_urlsafe(32) makes it."
+        )
+        raise ConfigurationError(message, check="dripcache.E005")
+    try:
+        from .encryption import EncryptedCodec, EncryptionKey  # noqa: PLC0415 - a site without keys does without it
+    except ImportError as error:
+        message = (
+            f"Values are to be encrypted, and the package cryptography cannot be imported ({error}). "
+            "Install it: pip install django-dripcache[crypto]"
+        )
+        raise ConfigurationError(message, check="dripcache.E005") from error
+    return partial(EncryptedCodec, keys=[EncryptionKey(_raw(key)) for key in get_settings().ENCRYPTION_KEYS])
+
+
+def _raw(secret: str | bytes) -> bytes:
+    return secret if isinstance(secret, bytes) else secret.encode("utf-8", "surrogatepass")
 
 
 def refuse_unknown(where: str, given: Iterable[str], allowed: Iterable[str]) -> None:
@@ -90,18 +132,23 @@ def refuse_unknown(where: str, given: Iterable[str], allowed: Iterable[str]) -> 
             raise ConfigurationError(message)
 
 
-def _parse(given: Any) -> Settings:
-    if not isinstance(given, dict):
-        message = f"The setting DRIPCACHE is a dict, not {type(given).__name__}. Fix it in your settings."
+class _Hidden:
+    """What a site gave, keys included, for frames that a debug page may show: its repr tells nothing."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _parse(given: _Hidden) -> Settings:
+    if not isinstance(given.value, dict):
+        message = f"The setting DRIPCACHE is a dict, not {type(given.value).__name__}. Fix it in your settings."
         raise ConfigurationError(message)
-    refuse_unknown("DRIPCACHE", given, (field.name for field in fields(Settings)))
-    for name, value in given.items():
-        allowed = _ALLOWED[name]
-        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-            kinds = " or ".join("None" if kind is type(None) else kind.__name__ for kind in allowed)
-            message = f"DRIPCACHE[{name!r}] is {value!r} ({type(value).__name__}). Allowed is {kinds}."
+    refuse_unknown("DRIPCACHE", list(given.value), (field.name for field in fields(Settings)))
+    for name in given.value:
+        message = _fault(name, given.value[name])
+        if message:
             raise ConfigurationError(message)
-    parsed = Settings(**given)
+    parsed = Settings(**given.value)
     check_on_outage("DRIPCACHE['ON_OUTAGE']", parsed.ON_OUTAGE)
     for name in ("FOREVER_TTL", "REQUEST_BUDGET", "TASK_BUDGET"):
         length = getattr(parsed, name)
@@ -113,7 +160,39 @@ def _parse(given: Any) -> Settings:
         if number is not None and number < 1:
             message = f"DRIPCACHE[{name!r}] is {number!r}. Allowed is a number of bytes from 1 up."
             raise ConfigurationError(message)
+    if parsed.WORKERS < 1:
+        message = f"DRIPCACHE['WORKERS'] is {parsed.WORKERS!r}. Allowed is a number of processes from 1 up."
+        raise ConfigurationError(message)
     return parsed
+
+
+def _fault(name: str, value: Any) -> str:
+    """Return what is wrong with the type of a value, or nothing. It does not raise: its frame may hold keys."""
+    allowed = _ALLOWED[name]
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+        kinds = " or ".join("None" if kind is type(None) else kind.__name__ for kind in allowed)
+        shown = "" if name == "ENCRYPTION_KEYS" else f"{value!r} "
+        return f"DRIPCACHE[{name!r}] is {shown}({type(value).__name__}). Allowed is {kinds}."
+    return _weakness(value) if name == "ENCRYPTION_KEYS" else ""
+
+
+def _weakness(keys: Any) -> str:
+    """Return which key is no key, or nothing. See _fault()."""
+    for place, key in enumerate(keys):
+        found = f"a text of {len(_raw(key))} bytes" if isinstance(key, (str, bytes)) else type(key).__name__
+        if not isinstance(key, (str, bytes)) or len(_raw(key)) < LEAST_KEY_BYTES:
+            return (
+                f"DRIPCACHE['ENCRYPTION_KEYS'][{place}] is {found}. Allowed is a text of {LEAST_KEY_BYTES} bytes or "
+                "more that nobody can guess; secrets.token_urlsafe(32) makes one."
+            )
+    return ""
+
+
+def check_encrypt(where: str, value: object) -> None:
+    """Raise ConfigurationError for what does not tell whether to encrypt."""
+    if value is not None and not isinstance(value, bool):
+        message = f"{where} is {value!r}. Allowed are True, False, and None for what the alias says."
+        raise ConfigurationError(message)
 
 
 def check_on_outage(where: str, value: object) -> None:

@@ -36,7 +36,8 @@ class CacheManager(Namespace):
     ``alias`` names a DripCache of CACHES. ``namespace`` sets this manager's keys apart from all others; two managers
     of one namespace share them. ``default_ttl`` is by default the alias' TIMEOUT. ``max_keys`` bounds the namespace:
     beyond it, the keys that would expire soonest are removed, at the price of a second round trip of each write.
-    ``on_outage`` is ``"fallback"`` or ``"raise"``, by default the alias'.
+    ``on_outage`` is ``"fallback"`` or ``"raise"``, by default the alias'; ``encrypt`` is whether values are encrypted,
+    by default as the alias says.
 
     A ttl is in seconds or a timedelta; left out, it is the default. A value is any Python object that can be pickled,
     and JSON that others have written is read as well. While Redis cannot be used, reads are misses, loaders run, and

@@ -3,7 +3,8 @@ django-redis' verbs for sets, hashes and sorted sets, made safe.
 
 They are django-redis' own, with four things changed: members are signed, members that this site did not write are left
 out of what is returned, every key that a verb makes expires, and none raises for what is not of its kind, or while
-Redis cannot be used (unless the site asks for that).
+Redis cannot be used (unless the site asks for that). An alias that encrypts does not have them: equal members are equal
+bytes, and what is encrypted twice is not.
 """
 
 from __future__ import annotations
@@ -16,32 +17,39 @@ from django_redis.client import DefaultClient
 from redis.exceptions import ResponseError
 
 from .codecs import MEMBER, MISS
-from .conf import get_pickle_codec
-from .exceptions import CacheUnavailableError, SerializationError
+from .conf import encrypted, get_pickle_codec
+from .exceptions import CacheUnavailableError, ConfigurationError, SerializationError
 from .lent import DrivenRedis
 from .outage import Degrading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .codecs import PickleCodec
     from .server import Server
+    from .typing import Codec
 
 
 class MembersClient(Degrading, DefaultClient):  # type: ignore[misc]
-    """The verbs for what has members; ``forever`` is how long their keys live, in milliseconds or None for no end."""
+    """
+    The verbs for what has members, and the codec of values.
+
+    ``forever`` is how long keys with members live, in milliseconds or None for no end; ``encrypts`` is whether the
+    alias encrypts.
+    """
 
     server: Server
     forever: int | None
+    encrypts: bool
 
     @property
-    def codec(self) -> PickleCodec:
-        """The codec of values, with the keys of the site's secret."""
-        return get_pickle_codec()
+    def codec(self) -> Codec:
+        """The codec of values, with the keys of the site's secret; it encrypts if the alias does."""
+        codec = get_pickle_codec()
+        return encrypted(codec) if self.encrypts else codec
 
     def encode(self, value: Any, *, allow_int: bool = True) -> bytes:  # noqa: ARG002 - django-redis' signature
         """Return a member of a set, hash or sorted set as bytes; equal members are equal bytes."""
-        raw = self.codec.encode(value, MEMBER)
+        raw = get_pickle_codec().encode(value, MEMBER)
         limit = self.server.max_value_bytes
         if limit is not None and len(raw) > limit:
             message = (
@@ -52,7 +60,7 @@ class MembersClient(Degrading, DefaultClient):  # type: ignore[misc]
 
     def decode(self, value: Any) -> Any:
         """Return the member that ``encode()`` was given, or MISS for one that this site did not write."""
-        return self.codec.decode(value, MEMBER)
+        return get_pickle_codec().decode(value, MEMBER)
 
     @cached_property
     def members_client(self) -> DrivenRedis:
@@ -83,6 +91,12 @@ def _safe(verb: Callable[..., Any], fallback: Callable[..., Any]) -> Callable[..
     """Give a verb of django-redis our client, our members, and an answer for when there is none."""
 
     def method(self: MembersClient, *args: Any, **options: Any) -> Any:
+        if self.encrypts and verb.__name__ not in _EXPIRIES:
+            message = (
+                f"{verb.__name__}() is for sets, hashes and sorted sets. Their members cannot be encrypted, and this "
+                "alias has 'ENCRYPT': True in the OPTIONS of CACHES. Use an alias without it for them."
+            )
+            raise ConfigurationError(message)
         if options.get("client") is None:
             options["client"] = self.members_client
         try:
@@ -123,8 +137,11 @@ def _none_of(_: Any, *members: Any) -> list[bool]:
     return [False] * len(members)
 
 
+_EXPIRIES: Final = {"expire", "expire_at", "pexpire", "pexpire_at"}
+"""The verbs that are for any key."""
+
 FALLBACKS: Final[dict[str, Callable[..., Any]]] = {
-    **dict.fromkeys(("expire", "expire_at", "hexists", "pexpire", "pexpire_at", "sismember", "smove"), _false),
+    **dict.fromkeys((*sorted(_EXPIRIES), "hexists", "sismember", "smove"), _false),
     **dict.fromkeys(
         ("hdel", "hlen", "hset", "sadd", "scard", "sdiffstore", "sinterstore", "srem", "sunionstore"), _zero
     ),

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .backend import get_alias_client
 from .codecs import MISS, OpenCodec, TypedCodec
-from .conf import check_on_outage, get_pickle_codec
+from .conf import check_encrypt, check_on_outage, encrypted, get_pickle_codec
 from .exceptions import CacheUnavailableError, ConfigurationError, InvalidKeyError
-from .flows import entries, fill, scan, values
+from .flows import counters, entries, fill, scan, values
 from .flows.bounded import bounded
 from .flows.fill import Place
 from .flows.server import facts, ping
@@ -47,6 +47,7 @@ class Namespace(Degrading):
         default_ttl: Seconds | None = None,
         max_keys: int | None = None,
         on_outage: OnOutage | None = None,
+        encrypt: bool | None = None,
     ) -> None:
         check_name("CacheManager(namespace=...)", namespace)
         if max_keys is not None and (type(max_keys) is not int or max_keys < 1):
@@ -54,11 +55,13 @@ class Namespace(Degrading):
             raise ConfigurationError(message)
         if on_outage is not None:
             check_on_outage("CacheManager(on_outage=...)", on_outage)
+        check_encrypt("CacheManager(encrypt=...)", encrypt)
         self.alias = alias
         self.namespace = namespace
         self.default_ttl = default_ttl
         self.max_keys = max_keys
         self.on_outage: OnOutage | None = on_outage
+        self.encrypt = encrypt
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.alias!r}, namespace {self.namespace!r}>"
@@ -70,6 +73,10 @@ class Namespace(Degrading):
     @property
     def _raising(self) -> bool:  # type: ignore[override]
         return self._client.raises if self.on_outage is None else self.on_outage == "raise"
+
+    @property
+    def _encrypts(self) -> bool:
+        return self._client.encrypts if self.encrypt is None else self.encrypt
 
     @property
     def _keyspace(self) -> Keyspace:
@@ -101,7 +108,10 @@ class Namespace(Degrading):
         return self._keyspace.pattern(escape_glob_text(self.prefix) + glob)
 
     def _codec(self, kind: Any = None) -> Codec:
-        return OpenCodec(get_pickle_codec()) if kind is None else TypedCodec(get_pickle_codec(), kind)
+        return self._sealed(OpenCodec(get_pickle_codec()) if kind is None else TypedCodec(get_pickle_codec(), kind))
+
+    def _sealed(self, codec: Codec) -> Codec:
+        return encrypted(codec) if self._encrypts else codec
 
     def _ttl(self, ttl: Seconds | None) -> int | None:
         if ttl is None:
@@ -182,8 +192,12 @@ class Namespace(Degrading):
 
     def _count(self, key: str, delta: int, ttl: Seconds | None) -> Flow[int]:
         name = self._name(key)
-        flow = self._bounded(values.count(name, delta, self._ttl(ttl)), [name])
-        return values.required(flow, key, strict=self.raises)
+        flow = (
+            counters.count(name, delta, self._ttl(ttl), self._codec())
+            if self._encrypts
+            else values.count(name, delta, self._ttl(ttl))
+        )
+        return values.required(self._bounded(flow, [name]), key, strict=self.raises)
 
     def _touch(self, key: str, ttl: int | None) -> Flow[bool]:
         name = self._name(key)

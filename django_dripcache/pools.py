@@ -31,6 +31,7 @@ PUBLISHER_TIMEOUT: Final = 5.0
 
 
 OPTIONS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
+    "ENCRYPT": (lambda value: isinstance(value, bool), "True or False"),
     "MAX_CONNECTIONS": (lambda value: type(value) is int and value > 0, "a number from 1 up"),
     "ON_OUTAGE": (lambda value: value in ("fallback", "raise"), "'fallback' or 'raise'"),
     "POOL_WAIT": (lambda value: type(value) in {int, float} and value >= 0, "a number of seconds from 0 up"),

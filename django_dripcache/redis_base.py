@@ -45,6 +45,7 @@ class BaseClient(MembersClient):
         self.server = locate(server, options)
         super().__init__(server or "celery", params, backend)
         settings = get_settings()
+        self.encrypts = options.get("ENCRYPT", False)
         self._raising = options.get("ON_OUTAGE", settings.ON_OUTAGE) == "raise"
         self.forever = None if settings.FOREVER_TTL is None else to_milliseconds(settings.FOREVER_TTL)
         self.root = namespace_root()

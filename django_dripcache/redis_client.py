@@ -13,7 +13,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from ._drive import arun, run
 from .codecs import MISS
-from .flows import scan, values
+from .flows import counters, scan, values
 from .keys import escape_glob_text
 from .redis_base import BaseClient
 
@@ -172,9 +172,13 @@ class DripClient(BaseClient):
 
     def _increment(self, key: Any, delta: int, version: int | None, *, create: bool) -> Flow[int]:
         name = self.name(key, version)
-        if create:
-            return values.required(values.count(name, delta, self.default_ttl), key, strict=self.raises)
-        return values.required(values.increment(name, delta, self.codec), key, strict=self.raises)
+        flow: Flow[Any]
+        if self.encrypts:
+            codec = self.codec
+            flow = counters.count(name, delta, self.default_ttl, codec) if create else counters.add(name, delta, codec)
+        else:
+            flow = values.count(name, delta, self.default_ttl) if create else values.increment(name, delta, self.codec)
+        return values.required(flow, key, strict=self.raises)
 
     def decr(self, key: Any, delta: int = 1, version: int | None = None, client: Redis | None = None) -> int:
         """Subtract from a number and return the difference. Raises ValueError if there is none."""

@@ -240,6 +240,14 @@ def test_e004_not_for_a_queue_outside(celery_app, queue):
         assert plain() == []
 
 
+def test_e005_an_alias_that_encrypts_without_a_key():
+    aliases = {"default": {**OURS, "LOCATION": NOBODY, "OPTIONS": {"ENCRYPT": True}}}
+    with override_settings(CACHES=aliases, DRIPCACHE={}):
+        assert ids(plain()) == ["E005"]
+    with override_settings(CACHES=aliases, DRIPCACHE={"ENCRYPTION_KEYS": ["k" * 32]}):
+        assert plain() == []
+
+
 def test_w001_no_alias_is_ours():
     with override_settings(CELERY_BROKER_URL=NOBODY, CACHES={"default": LOCMEM}):
         assert ids(plain()) == ["W001"]

@@ -588,5 +588,14 @@ def test_the_examples_of_a_page_run(redis_server, raw, tmp_path, page):
     run_site(tmp_path, redis_server.url, {"settings.py": settings, **files}, usage)
 
 
+def test_the_example_of_encryption_runs_and_stores_in_clear_what_it_says(redis_server, raw, tmp_path):
+    (_, settings), (_, usage) = blocks("encryption.rst")
+    settings = settings.replace('os.environ["CACHE_KEY"]', repr("k" * 43))
+    run_site(tmp_path, redis_server.url, {"settings.py": settings}, usage)
+    values = {name: raw.get(name) for name in raw.scan_iter() if b".tags:" not in name}
+    assert {name for name, value in values.items() if b"\xec\x01" not in value} == {b"dripcache:c:menu"}
+    assert len(values) == 5
+
+
 def test_the_pages_keep_to_their_width():
     assert [name for name, text in PAGES.items() for line in text.splitlines() if len(line) > 120] == []

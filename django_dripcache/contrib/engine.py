@@ -14,11 +14,10 @@ from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
 
-from ..codecs import JSON
 from ..exceptions import CacheUnavailableError, SerializationError
 from ..flows import sessions
 from ..policy import to_milliseconds
-from ..services.sessions import SessionCache, get_codec
+from ..services.sessions import SessionCache
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -66,11 +65,10 @@ class EngineSessions(SessionCache):
         """Return the session of a key, or None."""
         names = self._names_of(session_key)
         found = yield from self._find(names)
-        text = None if found is None else get_codec().decode(found.raw, names[found.place])
+        text = None if found is None else self._codec.decode(found.raw, names[found.place])
         if found is None or not isinstance(text, str):
             return None
-        about = JSON.decode(found.about, b"")
-        return Stored(text, found.idle, about if isinstance(about, dict) else None)
+        return Stored(text, found.idle, self._place.known(found.about))
 
     def writing(
         self, session_key: str, text: str, ttl: int, user: str, about: dict[str, Any] | None, only: str = ""
@@ -81,7 +79,7 @@ class EngineSessions(SessionCache):
         # Where the client is told that it failed, what is there stays, and is as good as before.
         noted = not self.strict
         done = yield from sessions.write(
-            place, names, get_codec(), text, ttl, user=owner, about=about, only=only, noted=noted
+            place, names, self._codec, text, ttl, user=owner, about=about, only=only, noted=noted
         )
         if done is None:
             if self.strict:

@@ -35,12 +35,15 @@ class Place:
     """
     The names of sessions and of users' indexes.
 
-    For ``bar`` milliseconds after its end, a session cannot be written again; 0 is no such time.
+    For ``bar`` milliseconds after its end, a session cannot be written again; 0 is no such time. ``codec`` is that of
+    what is known of a client. It is bound to the area and not to a session: a session that is found by an older key is
+    stored under another name, and what is known of its client goes with it as it is.
     """
 
     sessions: Keyspace
     users: Keyspace
     bar: int = 0
+    codec: Codec = JSON
 
     def handle(self, name: bytes) -> str:
         """Return the part of a session's name that tells it from others."""
@@ -49,6 +52,15 @@ class Place:
     def user(self, index: bytes) -> str:
         """Return the part of an index' name that tells it from others."""
         return index[len(self.users.raw) :].decode()
+
+    def known(self, raw: bytes) -> dict[str, Any] | None:
+        """Return what is known of a client, or None for what is nothing of ours."""
+        found = self.codec.decode(raw, self.sessions.raw)
+        return found if isinstance(found, dict) else None
+
+    def telling(self, about: Mapping[str, Any] | None) -> Flow[bytes | str | None]:
+        """Return what is known of a client as it is stored, or None if that is too large."""
+        return UNCHANGED if about is None else (yield Encode(self.codec, dict(about), self.sessions.raw))
 
     def one(self, names: Sequence[bytes], verb: str, *args: str | bytes | int) -> Script:
         """Return the step that does something with the session that has one of ``names``."""
@@ -99,7 +111,7 @@ def write(
     ``noted`` is False. Returns whether it was done; None for data that is too large, with which nothing is.
     """
     raw = yield Encode(codec, data, names[0])
-    known = UNCHANGED if about is None else (yield Encode(JSON, dict(about), names[0]))
+    known = yield from place.telling(about)
     if raw is None or known is None:
         return None
     if ttl > 0:
@@ -123,7 +135,7 @@ def touch(
     """
     if ttl == 0:
         return bool((yield from end(place, names)))
-    known = UNCHANGED if about is None else (yield Encode(JSON, dict(about), names[0]))
+    known = yield from place.telling(about)
     if known is None:
         return False
     return bool((yield from _asked(place.one(names, "touch", "" if ttl is None else ttl, known))))

@@ -202,9 +202,10 @@ SCAN_COUNT: Final = 1000
 
 @cache
 def source(name: str) -> bytes:
-    """Return the text of a script, behind what the scripts about entries share if it begins with ``--!entry``."""
+    """Return the text of a script; what one that begins with ``--!entry`` shares with others is put before it."""
     text = files("django_dripcache").joinpath(f"lua/{name}.lua").read_bytes()
-    return source("entry") + text if text.startswith(b"--!entry\n") else text
+    first = text.partition(b"\n")[0]
+    return source(first[3:].decode()) + text if first.startswith(b"--!") else text
 
 
 @cache

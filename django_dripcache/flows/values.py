@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from hashlib import sha1
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..codecs import MISS
 from ..events import tell, tell_apart
 from ..exceptions import CacheUnavailableError
+from .counters import ATTEMPTS, add, check_delta
 from .journalled import journalled
 from .steps import Command, Encode, Load, Pipeline, Refused, Script
 
@@ -230,7 +230,7 @@ def rename(old: bytes, new: bytes, codec: Codec) -> Flow[bool | None]:
     return True
 
 
-def increment(key: bytes, delta: int, codec: Codec, *, attempts: int = 50) -> Flow[int | None]:
+def increment(key: bytes, delta: int, codec: Codec, *, attempts: int = ATTEMPTS) -> Flow[int | None]:
     """
     Add ``delta`` to a number that is there and return the sum; None if there is none: one round trip for integers.
 
@@ -244,23 +244,8 @@ def increment(key: bytes, delta: int, codec: Codec, *, attempts: int = 50) -> Fl
             pass  # a number that Redis cannot count with; or no number
         else:
             return None if counted is None else int(counted)
-    for _ in range(attempts):
-        try:
-            raw = yield Command("GET", key)
-        except Refused:
-            return None
-        value: Any = MISS if raw is None else codec.decode(raw, key)
-        if value is MISS:
-            return None
-        total: int = value + delta
-        encoded = yield Encode(codec, total, key)
-        if encoded is None:
-            return None
-        with contextlib.suppress(Refused):  # it is of another type by now
-            if (yield Script("replace", [key], cast("bytes", raw), encoded)):
-                return total
-    message = f"{attempts} others changed the value at the same time"
-    raise CacheUnavailableError(message)
+    total: int | None = yield from add(key, delta, codec, attempts=attempts)
+    return total
 
 
 def required(flow: Flow[T | None], key: object, *, strict: bool) -> Flow[T]:
@@ -285,9 +270,7 @@ def count(key: bytes, delta: int, ttl: int | None) -> Flow[int]:
     A counter that is not there begins at 0 and gets ``ttl`` milliseconds (None: no end) in the same step; one that is
     there keeps the time it has left. Raises ValueError for a value that is no integer, or a sum beyond 64 bits.
     """
-    if type(delta) is not int:
-        message = f"A counter is changed by an int, not by {delta!r} ({type(delta).__name__})."
-        raise TypeError(message)
+    check_delta(delta)
     try:
         return int((yield Script("count", [key], delta, -1 if ttl is None else ttl)))
     except Refused as refusal:

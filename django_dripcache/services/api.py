@@ -21,7 +21,7 @@ _ALL = "*"
 
 class ApiCache(OwnedCache):
     """
-    Answers of APIs by their address and parameters, over ``alias``; see Service for the other arguments.
+    Answers of APIs by their address and parameters, over ``alias``; see EncryptableService for the other arguments.
 
     ``path`` is any text that tells one address from another, such as a URL. ``params`` is what a query may have: their
     order does not matter, and ``{"id": 7}`` is ``{"id": "7"}``. Answers are JSON; with ``type``, what does not fit it

@@ -20,7 +20,7 @@ from ..keys import escape_glob
 from ..policy import to_milliseconds
 from ..secrecy import digests
 from ..signed import SignedJsonCodec
-from .base import Service, get_user_id
+from .base import EncryptableService, get_user_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,9 +32,9 @@ __all__ = ["AuthCache", "AuthStats", "Token"]
 T = TypeVar("T")
 
 
-class AuthCache(Service):
+class AuthCache(EncryptableService):
     """
-    Tokens, data of users and OAuth states, over ``alias``; see Service for the arguments.
+    Tokens, data of users and OAuth states, over ``alias``; see EncryptableService for the arguments.
 
     Every entry is signed JSON, and holds until it is over, cleared, or its user or everything is. Tokens and states
     are stored as keyed digests. A ``user`` is an id, a text or an instance of a model, which stands for its pk.
@@ -210,17 +210,17 @@ class AuthCache(Service):
         milliseconds = to_milliseconds(ttl)
         owner = None if user is None else get_user_id(user)
         token = Token.of(None if claims is None else dict(claims), owner, milliseconds)
-        return auth.write(names, self._stamps(owner), _codec(Token), token, milliseconds)
+        return auth.write(names, self._stamps(owner), self._sealed(_codec(Token)), token, milliseconds)
 
     def _get_token(self, names: Sequence[bytes]) -> Flow[Token | None]:
-        found = yield from auth.read(names, self._names("stamps").raw, _codec(Token))
+        found = yield from auth.read(names, self._names("stamps").raw, self._sealed(_codec(Token)))
         over = found is MISS or found.expires <= datetime.now(timezone.utc)
         token: Token | None = None if over else self._trusted(found, found.user)
         return token
 
     def _set(self, user: object, data: Any, ttl: Seconds) -> Flow[bool]:
         name = self._names("users").name(get_user_id(user))
-        return auth.write([name], self._stamps(user), _codec(), data, to_milliseconds(ttl))
+        return auth.write([name], self._stamps(user), self._sealed(_codec()), data, to_milliseconds(ttl))
 
     def _get(self, user: object, default: Any) -> Flow[Any]:
         found = yield from self._read_data(user)
@@ -234,7 +234,7 @@ class AuthCache(Service):
 
     def _read_data(self, user: object, verb: str = "get", ttl: int = 0) -> Flow[Any]:
         name = self._names("users").name(get_user_id(user))
-        found = yield from auth.read([name], self._names("stamps").raw, _codec(), verb, ttl)
+        found = yield from auth.read([name], self._names("stamps").raw, self._sealed(_codec()), verb, ttl)
         return found if found is MISS else self._trusted(found, user)
 
     def _add_state(self, state: str, data: Any, ttl: Seconds) -> Flow[None]:
@@ -243,10 +243,11 @@ class AuthCache(Service):
             message = f"The ttl of a state is {ttl!r}. Allowed is more than 0 seconds."
             raise ValueError(message)
         name, *_ = self._digests("states", state)
-        return auth.add(name, self._names("stamps").raw, _codec(), {} if data is None else data, milliseconds)
+        value = {} if data is None else data
+        return auth.add(name, self._names("stamps").raw, self._sealed(_codec()), value, milliseconds)
 
     def _consume(self, names: Sequence[bytes]) -> Flow[Any]:
-        found = yield from auth.read(names, self._names("stamps").raw, _codec(), "take")
+        found = yield from auth.read(names, self._names("stamps").raw, self._sealed(_codec()), "take")
         return None if found is MISS else found
 
     def _count(self) -> Flow[AuthStats]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from ..backend import get_alias_client
-from ..conf import check_on_outage
+from ..conf import check_encrypt, check_on_outage, encrypted
 from ..exceptions import InvalidKeyError
 from ..keys import area
 from ..outage import Degrading
@@ -14,7 +14,7 @@ from ..outage import Degrading
 if TYPE_CHECKING:
     from ..keys import Keyspace
     from ..redis_client import DripClient
-    from ..typing import Link, OnOutage
+    from ..typing import Codec, Link, OnOutage
 
 
 class Service(Degrading):
@@ -50,6 +50,25 @@ class Service(Degrading):
     def _names(self, part: str = "") -> Keyspace:
         """Return the names of this service, or of a part of it."""
         return area(self._client.root, "s", f"{self.area}.{part}" if part else self.area)
+
+
+class EncryptableService(Service):
+    """
+    A service whose values can be encrypted; see Service for the other arguments.
+
+    ``encrypt`` is whether they are, by default as the alias says with ``OPTIONS["ENCRYPT"]``.
+    """
+
+    def __init__(
+        self, alias: str = "default", *, on_outage: OnOutage | None = None, encrypt: bool | None = None
+    ) -> None:
+        super().__init__(alias, on_outage=on_outage)
+        check_encrypt(f"{type(self).__name__}(encrypt=...)", encrypt)
+        self.encrypt = encrypt
+
+    def _sealed(self, codec: Codec) -> Codec:
+        encrypts = self._client.encrypts if self.encrypt is None else self.encrypt
+        return encrypted(codec) if encrypts else codec
 
 
 def get_user_id(user: object) -> str:

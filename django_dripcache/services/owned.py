@@ -10,7 +10,7 @@ from ..flows.fill import Place
 from ..freshness import Freshness
 from ..keys import escape
 from ..policy import to_milliseconds
-from .base import Service
+from .base import EncryptableService
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from ..typing import Codec, Flow, Loader, Seconds
 
 
-class OwnedCache(Service):
+class OwnedCache(EncryptableService):
     """JSON under an owner and a key; each value carries its owner as a tag."""
 
     def _place(self, owner: str, key: str, kind: Any = None) -> Place:
-        codec: Codec = JSON if kind is None else TypedJsonCodec(kind)
+        codec: Codec = self._sealed(JSON if kind is None else TypedJsonCodec(kind))
         name = f"{part(owner)}:{key}" if isinstance(key, str) else key
         return Place(self._names().name(name), self._names("leases").name(name), codec, self._tag)
 
@@ -35,7 +35,7 @@ class OwnedCache(Service):
 
     def _set(self, owner: str, key: str, value: Any, ttl: Seconds | None, tags: Iterable[str]) -> Flow[bool]:
         place, fresh = self._place(owner, key), Freshness.of(self._ttl(ttl))
-        return entries.set(place.key, place.lease, JSON, value, fresh, [self._tag(tag) for tag in tags])
+        return entries.set(place.key, place.lease, place.codec, value, fresh, [self._tag(tag) for tag in tags])
 
     def _get_or_set(
         self,

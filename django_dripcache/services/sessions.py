@@ -17,7 +17,7 @@ from ..flows.sessions import UNCHANGED, Found, Place
 from ..policy import to_milliseconds
 from ..secrecy import digests
 from ..signed import SignedJsonCodec
-from .base import Service, get_user_id
+from .base import EncryptableService, get_user_id
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
@@ -45,9 +45,9 @@ class SessionInfo:
     current: bool = False
 
 
-class SessionCache(Service):
+class SessionCache(EncryptableService):
     """
-    Sessions by their ids, over ``alias``; see Service for the arguments.
+    Sessions by their ids, over ``alias``; see EncryptableService for the arguments.
 
     The data of a session is JSON, signed for its id; the id itself is stored as a keyed digest alone. A ``user`` is an
     id, a text or an instance of a model, which stands for its pk. A user has at most 1,000 sessions: with one more, the
@@ -162,7 +162,7 @@ class SessionCache(Service):
 
     @property
     def _place(self) -> Place:
-        return Place(self._names(), self._names("users"), self.bar)
+        return Place(self._names(), self._names("users"), self.bar, self._sealed(JSON))
 
     def _names_of(self, session_id: str) -> Sequence[bytes]:
         if session_id == "":  # PLC1901 would take False for it
@@ -177,6 +177,10 @@ class SessionCache(Service):
     def _index(self, user: object) -> bytes:
         return self._names("users").name(get_user_id(user))
 
+    @property
+    def _codec(self) -> Codec:
+        return self._sealed(get_codec())
+
     # Flows
 
     def _set(
@@ -184,14 +188,14 @@ class SessionCache(Service):
     ) -> Flow[bool]:
         place, length = self._place, to_milliseconds(ttl)
         owner = None if user is None else place.user(self._index(user))
-        done = yield from sessions.write(place, names, get_codec(), data, length, user=owner, about=about)
+        done = yield from sessions.write(place, names, self._codec, data, length, user=owner, about=about)
         if done is None:  # it is too large, and the old one is not the one to read from now on
             yield from sessions.end(place, names)
         return bool(done)
 
     def _get(self, names: Sequence[bytes], default: Any) -> Flow[Any]:
         found = yield from self._find(names)
-        value = MISS if found is None else get_codec().decode(found.raw, names[found.place])
+        value = MISS if found is None else self._codec.decode(found.raw, names[found.place])
         return default if value is MISS else value
 
     def _find(self, names: Sequence[bytes]) -> Flow[Found | None]:
@@ -209,7 +213,7 @@ class SessionCache(Service):
         place = self._place
         listed = yield from sessions.list_all(place, self._index(user))
         ours = {place.handle(name) for name in current}
-        infos = [info for info in (_inform(facts, ours) for facts in listed) if info is not None]
+        infos = [info for info in (_inform(place, facts, ours) for facts in listed) if info is not None]
         return sorted(infos, key=lambda info: info.last_used, reverse=True)
 
     def _end_one(self, user: object, digest: str) -> Flow[int]:
@@ -217,16 +221,16 @@ class SessionCache(Service):
         return sessions.end(place, [place.sessions.name(digest)], place.user(self._index(user)))
 
 
-def _inform(facts: Any, current: Container[str]) -> SessionInfo | None:
+def _inform(place: Place, facts: Any, current: Container[str]) -> SessionInfo | None:
     """Return what is known of a session, or None for what somebody else wrote."""
     try:
         digest, *times, about = facts
         created, last_used, expires = (datetime.fromtimestamp(float(time) / 1000, timezone.utc) for time in times)
         handle = digest.decode()
-        known = JSON.decode(about, digest)
+        known = place.known(about)
     except (ArithmeticError, AttributeError, OSError, TypeError, ValueError):
         return None
-    return SessionInfo(handle, created, last_used, expires, known if isinstance(known, dict) else {}, handle in current)
+    return SessionInfo(handle, created, last_used, expires, known or {}, handle in current)
 
 
 def get_codec() -> Codec:

@@ -22,7 +22,7 @@ _NO_KEY = -2
 
 class UserCache(OwnedCache):
     """
-    Values of users, over ``alias``; see Service for the arguments.
+    Values of users, over ``alias``; see EncryptableService for the arguments.
 
     A ``user`` is an id, a text, or an instance of a model, which stands for its pk. Values are JSON; with ``type``,
     what does not fit it is a miss. A ttl is seconds or a timedelta, by default the alias' TIMEOUT. All values of a user
