@@ -12,13 +12,16 @@ from .exceptions import (
     InvalidKeyError,
     LoaderTimeoutError,
     LockTimeoutError,
+    RateLimitExceededError,
     SerializationError,
 )
 from .invalidation import connect_model, invalidate_on_commit
+from .limiter import RateLimiter, rate_limiter
 from .locks import Funnel, Lock
 from .manager import CacheManager
 from .memo import Memoized
 from .outage import on_outage
+from .rates import Decision, Rate
 from .services.api import ApiCache, api_cache
 from .services.auth import AuthCache, AuthStats, Token, auth_cache
 from .services.flags import FeatureFlags, flags
@@ -66,6 +69,7 @@ __all__ = [
     "CacheUnavailableError",
     "ConfigurationError",
     "Context",
+    "Decision",
     "DripcacheError",
     "FeatureFlags",
     "Funnel",
@@ -75,6 +79,9 @@ __all__ = [
     "Lock",
     "LockTimeoutError",
     "Memoized",
+    "Rate",
+    "RateLimitExceededError",
+    "RateLimiter",
     "SerializationError",
     "SessionCache",
     "SessionInfo",
@@ -112,6 +119,7 @@ __all__ = [
     "invalidate_on_commit",
     "memoize",
     "on_outage",
+    "rate_limiter",
     "session_cache",
     "set_cache_json",
     "user_cache",

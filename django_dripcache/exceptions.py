@@ -10,11 +10,17 @@ Each one also inherits the builtin that a caller would expect, and carries its f
       CacheUnavailableError   (ConnectionError)
       LoaderTimeoutError      (TimeoutError)
       LockTimeoutError        (TimeoutError)
+      RateLimitExceededError
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.core.exceptions import ImproperlyConfigured
+
+if TYPE_CHECKING:
+    from .rates import Decision
 
 
 class DripcacheError(Exception):
@@ -89,3 +95,15 @@ class LockTimeoutError(DripcacheError, TimeoutError):
         super().__init__(message)
         self.name = name
         self.wait = wait
+
+
+class RateLimitExceededError(DripcacheError):
+    """A hit was denied by a rate limit. ``decision`` is the Decision."""
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(f"The limit of {decision.rate} is reached. Try again in {decision.retry_after:.3g} seconds.")
+        self.decision = decision
+
+    def __reduce__(self) -> tuple[type[RateLimitExceededError], tuple[Decision]]:
+        """Pickle it with its decision, as Celery does."""
+        return type(self), (self.decision,)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .events import Event
+    from .rates import Decision
 
 logger = logging.getLogger("django_dripcache")
 
@@ -50,6 +51,14 @@ class ErrorEvent:
 
     server: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitEvent:
+    """A hit that was denied: ``key`` is the name of its first limit in Redis, and ``decision`` the Decision."""
+
+    key: str
+    decision: Decision
 
 
 class CacheSignal(Signal):
@@ -78,6 +87,9 @@ cache_error: Final = CacheSignal()
 invalidated: Final = CacheSignal()
 """Keys were deleted, or tags invalidated, or a namespace cleared. ``event`` is an InvalidationEvent."""
 
+rate_limited: Final = CacheSignal()
+"""A hit was denied by a rate limit. ``event`` is a LimitEvent."""
+
 _KEYS: Final = {"hit": cache_hit, "miss": cache_miss, "stale": cache_stale}
 _TELLING: Final[ContextVar[bool]] = ContextVar("dripcache_telling", default=False)
 
@@ -86,6 +98,12 @@ def tell_error(server: object, reason: str) -> None:
     """Send ``cache_error``."""
     if cache_error.receivers:
         _send(cache_error, ErrorEvent(str(server), reason))
+
+
+def tell_limited(name: bytes, decision: Decision) -> None:
+    """Send ``rate_limited``."""
+    if rate_limited.receivers:
+        _send(rate_limited, LimitEvent(name.decode("utf-8", "replace"), decision))
 
 
 def _hear(event: Event, names: Iterable[bytes]) -> None:
