@@ -1,7 +1,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
-VERBS = backend breaker codecs compute_once deadline flight health journal locks manager memo middleware outage
+VERBS = backend breaker bulk codecs compute_once deadline encryption flight health journal limiter locks manager memo \
+	middleware outage signals
 RESTRICTED = $(VERBS:%=tests/test_%.py) tests/services
 
 .PHONY: help demo test lint types docs django-suite restricted browser check clean

@@ -168,3 +168,11 @@ SERVICES: Final = {
     "flags.all()": "{}",
 }
 """The verbs of the services, where nothing is known from before."""
+
+LIMITS: Final = {
+    'rate_limiter.hit("key", "10/m").degraded': "True",
+    'rate_limiter.enforce("key", "10/m").degraded': "True",
+    'rate_limiter.peek("key", "10/m").degraded': "True",
+    'rate_limiter.reset("key", "10/m")': "False",
+}
+"""Rate limits: this process alone decides, whatever ``ON_OUTAGE`` says; a limiter has an ``on_outage`` of its own."""

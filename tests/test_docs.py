@@ -198,7 +198,8 @@ MANAGERS, DJANGO, MEMBERS, RAISING = (
 )
 SERVICES = [*outcomes.AUTH.items(), *outcomes.SERVICES.items()]
 LOCKS = list(outcomes.LOCKS.items())
-SERVED = ("api_cache", "auth_cache", "flags", "session_cache", "user_cache")
+LIMITS = list(outcomes.LIMITS.items())
+SERVED = ("api_cache", "auth_cache", "flags", "session_cache", "user_cache", "rate_limiter")
 TYPES = {**vars(django_dripcache), "redis": redis}
 NO_VERBS = {"close", "get_backend_timeout", "make_and_validate_key", "make_key", "validate_key"}
 NEVER_RAISE = ("test_connection", "health_check")
@@ -221,7 +222,7 @@ def test_the_outage_tables_have_every_verb():
 
 
 def test_the_table_of_services_has_every_verb():
-    listed = {tuple(re.match(r"(\w+)\.(\w+)", call).groups()) for call, _ in SERVICES}
+    listed = {tuple(re.match(r"(\w+)\.(\w+)", call).groups()) for call, _ in SERVICES + LIMITS}
     assert listed == {(name, verb) for name in SERVED for verb in verbs(type(getattr(django_dripcache, name)))}
 
 
@@ -242,7 +243,7 @@ def ask(call: str, answer: str, drive=None) -> None:
         eval(call, {**targets, **names})
 
 
-@pytest.mark.parametrize(("call", "answer"), MANAGERS + DJANGO + MEMBERS + SERVICES)
+@pytest.mark.parametrize(("call", "answer"), MANAGERS + DJANGO + MEMBERS + SERVICES + LIMITS)
 def test_while_redis_is_down_a_verb_answers_what_its_table_says(call, answer, drive):
     with use_server(NOBODY_LISTENS):
         ask(call, answer, drive)
@@ -374,7 +375,7 @@ def hold_a_lock() -> None:
 @pytest.mark.parametrize(
     ("acls", "tables", "rest"),
     [
-        (["acl-cache"], MANAGERS + DJANGO + SERVICES, [do_the_rest]),
+        (["acl-cache"], MANAGERS + DJANGO + SERVICES + LIMITS, [do_the_rest]),
         (["acl-cache", "acl-members"], MANAGERS + DJANGO + MEMBERS + RAISING + SERVICES, [do_the_rest, hold_a_lock]),
     ],
 )
