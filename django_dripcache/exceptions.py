@@ -11,6 +11,7 @@ Each one also inherits the builtin that a caller would expect, and carries its f
       LoaderTimeoutError      (TimeoutError)
       LockTimeoutError        (TimeoutError)
       RateLimitExceededError
+      DuplicateTaskError
 """
 
 from __future__ import annotations
@@ -107,3 +108,16 @@ class RateLimitExceededError(DripcacheError):
     def __reduce__(self) -> tuple[type[RateLimitExceededError], tuple[Decision]]:
         """Pickle it with its decision, as Celery does."""
         return type(self), (self.decision,)
+
+
+class DuplicateTaskError(DripcacheError):
+    """A task with the same arguments is queued or runs. ``task`` is its name and ``holder`` its id."""
+
+    def __init__(self, task: str, holder: str) -> None:
+        super().__init__(f"{task} with these arguments is queued or runs already, as {holder}.")
+        self.task = task
+        self.holder = holder
+
+    def __reduce__(self) -> tuple[type[DuplicateTaskError], tuple[str, str]]:
+        """Pickle it with what it is about, as Celery does."""
+        return type(self), (self.task, self.holder)

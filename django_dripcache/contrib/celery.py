@@ -1,10 +1,11 @@
-"""Celery on the cache's pool, and the cache within a task's budget."""
+"""Celery on the cache's pool, the cache within a task's budget, and tasks that are cached, unique or limited."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from celery import shared_task
 from celery.signals import task_postrun, task_prerun
 from kombu.pools import reset
 
@@ -15,9 +16,17 @@ from ..deadline import BUDGET, Budget
 from ..exceptions import ConfigurationError
 from ..policy import to_seconds
 from ..transport import install as install_transport
+from .celery_rules import Cached, Limited, Unique
+from .celery_task import CacheTask
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from celery import Celery
+
+    from ..rates import Algorithm
+    from ..typing import Seconds
+    from .celery_rules import Key, OnDuplicate
 
 
 def install(app: Celery | None = None) -> None:
@@ -65,3 +74,71 @@ def _locate_all() -> None:
     with contextlib.suppress(ConfigurationError):
         for alias in configured_aliases():
             get_alias_server(alias)
+
+
+def cached_task(
+    ttl: Seconds,
+    *,
+    grace: Seconds = 0,
+    key: Key = None,
+    unique: Unique | None = None,
+    limited: Limited | None = None,
+    app: Celery | None = None,
+    **options: Any,
+) -> Callable[[Callable[..., Any]], Any]:
+    """
+    Return a decorator that makes a task whose result is kept for ``ttl``. See Cached.
+
+    A worker that is given the same arguments returns it and does not run the task; ``delay()`` and ``apply_async()``
+    answer with it at once and send nothing, but for a part of a chain, a group or a chord. ``options`` are Celery's;
+    ``app`` is for a task of one app, by default it is shared.
+    """
+    return _make(app, options, cached=Cached(ttl=ttl, grace=grace, key=key), unique=unique, limited=limited)
+
+
+def unique_task(
+    lock_ttl: Seconds,
+    *,
+    until: Literal["start", "finish"] = "finish",
+    on_duplicate: OnDuplicate = "drop",
+    key: Key = None,
+    cached: Cached | None = None,
+    limited: Limited | None = None,
+    app: Celery | None = None,
+    **options: Any,
+) -> Callable[[Callable[..., Any]], Any]:
+    """
+    Return a decorator that makes a task of which one with the same arguments is queued or runs at a time. See Unique.
+
+    While Redis cannot be used, it is not held back. For the others see cached_task().
+    """
+    unique = Unique(lock_ttl=lock_ttl, until=until, on_duplicate=on_duplicate, key=key)
+    return _make(app, options, cached=cached, unique=unique, limited=limited)
+
+
+def limited_task(
+    rate: str,
+    *,
+    key: Key = "all",
+    algorithm: Algorithm = "sliding-window",
+    cached: Cached | None = None,
+    unique: Unique | None = None,
+    app: Celery | None = None,
+    **options: Any,
+) -> Callable[[Callable[..., Any]], Any]:
+    """
+    Return a decorator that makes a task of which all workers together begin no more than ``rate``. See Limited.
+
+    For the others see cached_task().
+    """
+    return _make(app, options, cached=cached, unique=unique, limited=Limited(rate=rate, key=key, algorithm=algorithm))
+
+
+def _make(app: Celery | None, options: dict[str, Any], **rules: Any) -> Callable[[Callable[..., Any]], Any]:
+    base = options.pop("base", CacheTask)
+    if not issubclass(base, CacheTask):
+        base = type(base.__name__, (CacheTask, base), {"abstract": True})
+    make: Callable[[Callable[..., Any]], Any] = (shared_task if app is None else app.task)(
+        base=base, **rules, **options
+    )
+    return make
