@@ -27,9 +27,13 @@ highlight_language = "python"
 nitpicky = True
 nitpick_ignore = [
     # Type variables, and what is for type checkers alone.
+    ("py:class", "Algorithm"),
+    ("py:class", "Key"),
     ("py:class", "Mapping[str"),
     ("py:class", "Memoize"),
     ("py:class", "Namespace"),
+    ("py:class", "OnDuplicate"),
+    ("py:class", "OnLimitOutage"),
     ("py:class", "P"),
     ("py:class", "R"),
     ("py:class", "django_dripcache.memo.R"),

@@ -573,6 +573,7 @@ PAGES_THAT_RUN = [
     "signals",
     "stampedes",
     "tags",
+    "tasks",
     "testing",
     "users",
 ]
