@@ -587,6 +587,21 @@ def test_ttl_and_touch_are_about_being_fresh(shared, here):
     assert here.pttl("dripcache:c:key") > 120_000
 
 
+def test_a_loader_that_rests_after_a_failure_does_not_hold_up_who_finds_nothing(shared, here):
+    for void in (lambda: shared.invalidate_tags("tag"), lambda: here.delete("dripcache:c:key")):  # as if it were over
+        stale(shared, tags=["tag"])
+        assert shared.get_or_set("key", broken, grace=60, tags=["tag"]) == "old"
+        assert here.get("dripcache:l:key").startswith(b"r")
+        assert shared.get_or_set("key", broken, grace=60, tags=["tag"]) == "old"  # it is not called again
+        void()
+        wait_for(lambda: shared.get("key") is None)
+        began = time.monotonic()
+        assert shared.get_or_set("key", lambda: "new", tags=["tag"], wait=30) == "new"
+        assert time.monotonic() - began < 20
+        assert shared.get("key") == "new"
+        shared.delete("key")
+
+
 # Early and jitter
 
 

@@ -56,6 +56,11 @@ local function queued(holder)
   return string.sub(holder, 1, 1) == 'q'
 end
 
+-- Whether nobody is at it, since a loader failed a moment ago.
+local function resting(holder)
+  return string.sub(holder, 1, 1) == 'r'
+end
+
 -- What one who may compute is told: what is there, whether the lease is its, whose it is, the time, and the versions of
 -- the tags KEYS[3..]. A tag that is new lives for so many milliseconds.
 local function found(raw, mine, holder, life)

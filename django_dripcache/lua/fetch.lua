@@ -2,8 +2,9 @@
 -- Return what is stored at KEYS[1] if it is fresh. Else, or if it is early to be computed anew, take the lease KEYS[2]
 -- and return {value, whether the lease was taken, who holds it, the time, a version for each tag}.
 -- KEYS[3..] are tags. ARGV: an owner, the lease in ms, a factor of the cost for early computing, how long a new tag
--- lives in ms, the SHA-1 of a value that cannot be used ('*' is for any value, and takes the lease from its holder), and
--- the lease in ms where a task is to compute what is stale, else ''. It gives way to one who finds nothing.
+-- lives in ms, the SHA-1 of a value that cannot be used ('*' is for any value, and takes the lease from its holder),
+-- and the lease in ms where a task is to compute what is stale, else ''. A lease that is in a queue, or rests, gives way
+-- to one who finds nothing.
 local anew = ARGV[5] == '*'
 local raw = not anew and redis.call('GET', KEYS[1])
 if raw and ARGV[5] ~= '' and redis.sha1hex(raw) == ARGV[5] then
@@ -33,7 +34,7 @@ local holder = taken and owner or redis.call('GET', KEYS[2])
 if early and not taken then
   return raw
 end
-if not raw and not taken and queued(holder) then
+if not raw and not taken and (queued(holder) or resting(holder)) then
   taken, holder = redis.call('SET', KEYS[2], owner, 'PX', lease), owner
 end
 return found(raw, taken and 1 or 0, holder, ARGV[4])
