@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ..exceptions import CacheUnavailableError
@@ -33,6 +34,21 @@ def facts() -> Flow[dict[str, str]]:
         line for reply in replies if isinstance(reply, bytes) for line in reply.decode("utf-8", "replace").splitlines()
     ]
     return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def clients() -> Flow[tuple[list[dict[str, str]] | None, int]]:
+    """
+    Return the fields of each connection to the server, and how many there may be (0: not known).
+
+    None in the place of the list where CLIENT LIST may not be asked.
+    """
+    listed, about = yield Pipeline([Command("CLIENT", "LIST"), Command("INFO", "clients")])
+    most = re.search(rb"^maxclients:(\d+)", about, re.MULTILINE) if isinstance(about, bytes) else None
+    if not isinstance(listed, bytes):
+        return None, 0
+    lines = listed.decode("utf-8", "replace").splitlines()
+    fields = [dict(part.split("=", 1) for part in line.split(" ") if "=" in part) for line in lines if line]
+    return fields, int(most[1]) if most else 0
 
 
 def without_ttl(pattern: bytes, *, sample: int = 1000, pages: int = 20) -> Flow[list[bytes]]:

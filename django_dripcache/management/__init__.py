@@ -1,0 +1,1 @@
+"""What ``manage.py dripcache`` can do: one module a subcommand."""
