@@ -5,6 +5,7 @@ from __future__ import annotations
 from .bulk import Warmed
 from .client import CacheClient
 from .context import Context
+from .decorators import cached_view
 from .exceptions import (
     CacheUnavailableError,
     ConfigurationError,
@@ -16,6 +17,7 @@ from .exceptions import (
     RateLimitExceededError,
     SerializationError,
 )
+from .fragments import ainvalidate_fragment, invalidate_fragment
 from .invalidation import connect_model, invalidate_on_commit
 from .limiter import RateLimiter, rate_limiter
 from .locks import Funnel, Lock
@@ -101,6 +103,7 @@ __all__ = [
     "acache_set",
     "acache_set_many",
     "aget_cache_json",
+    "ainvalidate_fragment",
     "api_cache",
     "aset_cache_json",
     "auth_cache",
@@ -115,9 +118,11 @@ __all__ = [
     "cache_incr",
     "cache_set",
     "cache_set_many",
+    "cached_view",
     "connect_model",
     "flags",
     "get_cache_json",
+    "invalidate_fragment",
     "invalidate_on_commit",
     "memoize",
     "on_outage",

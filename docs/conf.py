@@ -29,6 +29,7 @@ nitpick_ignore = [
     # Type variables, and what is for type checkers alone.
     ("py:class", "Algorithm"),
     ("py:class", "Key"),
+    ("py:class", "CachedView"),
     ("py:class", "Mapping[str"),
     ("py:class", "Memoize"),
     ("py:class", "Namespace"),

@@ -37,8 +37,8 @@ LAYERS = {
         "breaker broker conf connections lending lent near outage pools secrecy server signals sockets stats transport"
     ),
     "domain": (
-        "arguments backend bulk client invalidation limiter locks manager members memo namespace redis_base "
-        "redis_client services services.* shortcuts tasks testing testing.*"
+        "arguments backend bulk client fragments invalidation kept limiter locks manager members memo namespace pages "
+        "redis_base redis_client services services.* shortcuts tasks testing testing.* watch"
     ),
     "edges": (
         "admin admin.* apps checks contrib contrib.* decorators management management.* middleware migrations "

@@ -574,8 +574,10 @@ PAGES_THAT_RUN = [
     "stampedes",
     "tags",
     "tasks",
+    "templates",
     "testing",
     "users",
+    "views",
 ]
 
 

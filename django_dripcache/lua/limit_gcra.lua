@@ -1,5 +1,5 @@
 --!limit
--- The generic cell rate algorithm: hits may come evenly, one each window / limit, and so many at once as the burst says.
+-- The generic cell rate algorithm: hits may come evenly, one each window / limit, and as many at once as the burst is.
 -- It is written as the leaky bucket that ITU-T I.371 (Annex A) shows to be its equal: each hit adds to a level, which
 -- drains with time. The level is in hits * microseconds of the window, so that it is a whole number.
 -- One key, "time level", in microseconds.

@@ -1,0 +1,1 @@
+"""The library of template tags, ``{% load dripcache %}``."""
