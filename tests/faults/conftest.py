@@ -21,7 +21,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     if report.when == "call" and not report.skipped:
         cells = item.config.stash.setdefault(CELLS, [])
-        cells += [{**cell, "ok": report.passed} for name, cell in item.user_properties if name == "cell"]
+        cells += [{"ok": report.passed, **cell} for name, cell in item.user_properties if name == "cell"]
     return report
 
 

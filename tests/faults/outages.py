@@ -9,14 +9,18 @@ import tempfile
 import threading
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import redis
+
 from django_dripcache.testing.server import RedisServer, free_port
 
 from .proxy import Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from typing_extensions import Self
+
+    from .verbs import Spot
 
 Answers = Literal["nothing", "either", "reads", "reads and removes", "empty", "unreadable", "odd"]
 """
@@ -27,20 +31,31 @@ an empty database; all, over values that nobody can read, or that are of another
 LATE: Final = 0.5
 APART: Final = 0.05
 
+DATABASES: Final = 128
+"""How many databases each server has: every cell of the matrix has one of its own."""
+
+GARBAGE: Final = b"\x80\x04\xff\x00 no value of ours"
+
 
 class Fault:
     """One thing that can happen to a server. Between ``begin()`` and ``end()`` it happens."""
 
     answers: Answers = "nothing"
     through_a_proxy = False
+    waits = False
+    """Whether a call may have to wait for an answer."""
+
     interrupts = False
     """Whether the caller itself is interrupted."""
 
     loses_values = False
     """Whether what was stored before is gone after it."""
 
+    was_there = True
+    """Whether the server was there before it."""
+
     def __init__(self) -> None:
-        self.server = RedisServer(**self.config())
+        self.server = RedisServer(databases=str(DATABASES), **self.config())
         self.proxy: Proxy | None = None
         self._stack = contextlib.ExitStack()
 
@@ -67,10 +82,12 @@ class Fault:
         """Where the cache is to look for the server."""
         return self.server.port if self.proxy is None else self.proxy.port
 
-    @property
-    def url(self) -> str:
-        """The URL that the site has."""
-        return f"redis://127.0.0.1:{self.port}/0"
+    user = ""
+    """What the site says of itself in its URL."""
+
+    def url(self, database: int = 0) -> str:
+        """Return the URL that the site has."""
+        return f"redis://{self.user}127.0.0.1:{self.port}/{database}"
 
     @contextlib.contextmanager
     def look(self) -> Iterator[Any]:
@@ -86,8 +103,8 @@ class Fault:
                 client.delete(*names)
             client.config_resetstat()
 
-    def begin(self, names: list[bytes]) -> None:
-        """Let it happen; ``names`` are those of the values in Redis that it may spoil."""
+    def begin(self, spots: Iterable[tuple[int, Spot]]) -> None:
+        """Let it happen; ``spots`` are the databases and the values in them that it may spoil."""
 
     def end(self) -> None:
         """Let it be over."""
@@ -95,6 +112,7 @@ class Fault:
 
 class NotStarted(Fault):
     loses_values = True
+    was_there = False
 
     def start(self) -> None:
         pass
@@ -102,7 +120,7 @@ class NotStarted(Fault):
     def prepare(self) -> None:
         self.server.stop()
 
-    def begin(self, names):
+    def begin(self, spots):
         self.server.stop()
 
     def end(self):
@@ -123,7 +141,7 @@ class Killed(Fault):
         super().__exit__(*error)
         shutil.rmtree(self._disk, ignore_errors=True)
 
-    def begin(self, names):
+    def begin(self, spots):
         self.server.kill()
         self.server.stop()
 
@@ -132,7 +150,9 @@ class Killed(Fault):
 
 
 class Frozen(Fault):
-    def begin(self, names):
+    waits = True
+
+    def begin(self, spots):
         self.server.pause()
 
     def end(self):
@@ -143,7 +163,7 @@ class RestartedEmpty(Fault):
     answers = "empty"
     loses_values = True
 
-    def begin(self, names):
+    def begin(self, spots):
         self.server.kill()
         self.server.stop()
         self.server.start()
@@ -157,7 +177,7 @@ class Wire(Fault):
     seconds = 0.0
     text = b""
 
-    def begin(self, names):
+    def begin(self, spots):
         self.proxy.become(self.mode, self.seconds, self.text)
 
     def end(self):
@@ -165,6 +185,7 @@ class Wire(Fault):
 
 
 class Late(Wire):
+    waits = True
     mode, seconds = "latency", LATE
 
 
@@ -173,23 +194,26 @@ class Reset(Wire):
 
 
 class LostReply(Wire):
+    waits = True
     mode = "lose"
 
 
 class Drip(Wire):
+    waits = True
     # A short reply, as of EXISTS, comes in time all the same.
     answers = "either"
     mode, seconds = "drip", APART
 
 
 class Unreachable(Wire):
+    waits = True
     mode = "unreachable"
 
 
 class Full(Fault):
     answers = "reads and removes"
 
-    def begin(self, names):
+    def begin(self, spots):
         with self.look() as client:
             client.config_set("maxmemory", 1)
 
@@ -201,7 +225,7 @@ class Full(Fault):
 class ReadOnly(Fault):
     answers = "reads"
 
-    def begin(self, names):
+    def begin(self, spots):
         with self.look() as client:
             client.replicaof("127.0.0.1", free_port())
 
@@ -216,10 +240,7 @@ class Loading(Wire):
 
 class PasswordChanged(Fault):
     first, second = "the-first-password", "the-second-password"
-
-    @property
-    def url(self) -> str:
-        return f"redis://:{self.first}@127.0.0.1:{self.port}/0"
+    user = f":{first}@"
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -232,7 +253,7 @@ class PasswordChanged(Fault):
     def look(self) -> Iterator[Any]:
         yield self._admin
 
-    def begin(self, names):
+    def begin(self, spots):
         self._change(self.second)
 
     def end(self):
@@ -247,17 +268,11 @@ class PasswordChanged(Fault):
 class PasswordWanted(PasswordChanged):
     """A server that wants a password, of a site that has none."""
 
-    first = ""
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+    first = user = ""
 
 
 class NotPermitted(Fault):
-    @property
-    def url(self) -> str:
-        return f"redis://site:pass-of-the-site@127.0.0.1:{self.port}/0"
+    user = "site:pass-of-the-site@"
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -265,7 +280,7 @@ class NotPermitted(Fault):
             client.execute_command("ACL", "SETUSER", "site", "on", ">pass-of-the-site", "~*", "&*", "+@all")
         return self
 
-    def begin(self, names):
+    def begin(self, spots):
         with self.look() as client:
             client.execute_command("ACL", "SETUSER", "site", "-@all")
 
@@ -284,7 +299,7 @@ class TooManyClients(Fault):
     def look(self) -> Iterator[Any]:
         yield self._admin
 
-    def begin(self, names):
+    def begin(self, spots):
         self._admin.config_set("maxclients", 1)
         self._admin.client_kill_filter(_type="normal", skipme=True)
 
@@ -300,11 +315,11 @@ class Interrupted(Wire):
     """A signal in the middle of a call, whose reply comes later."""
 
     mode, seconds = "latency", 0.1
-    interrupts = True
+    waits = interrupts = True
     after = 0.03
 
-    def begin(self, names):
-        super().begin(names)
+    def begin(self, spots):
+        super().begin(spots)
         assert threading.current_thread() is threading.main_thread()
         self._before = signal.signal(signal.SIGALRM, self._raise)
 
@@ -331,22 +346,28 @@ class Spoiled(Fault):
 
     answers = "unreadable"
 
-    def begin(self, names):
-        with self.look() as client:
-            for name in names:
-                client.delete(name)
-                self.spoil(client, name)
-                client.pexpire(name, 300_000)
+    def begin(self, spots):
+        with redis.Redis(port=self.server.port, protocol=2, single_connection_client=True) as client:
+            for database, spot in spots:
+                client.select(database)
+                self.spoil(client, spot)
+                client.pexpire(spot.name, 300_000)
 
-    def spoil(self, client: Any, name: bytes) -> None:
-        client.set(name, b"\x80\x04\xff\x00 no value of ours")
+    def spoil(self, client: Any, spot: Spot) -> None:
+        """Put something else there."""
+        if spot.field is None:
+            client.set(spot.name, GARBAGE)
+        else:
+            client.hset(spot.name, spot.field, GARBAGE)
 
 
 class OtherType(Spoiled):
     answers = "odd"
 
-    def spoil(self, client, name):
-        client.zadd(name, {"a": 1, "b": 2})
+    def spoil(self, client, spot):
+        # A list, since nothing of ours is one.
+        client.delete(spot.name)
+        client.rpush(spot.name, "a", "b")
 
 
 class Garbage(Wire):

@@ -1,8 +1,9 @@
 """
-The matrix as a table: ``python -m tests.faults.table`` after a run writes ``.cache/fault-matrix.rst``.
+The matrix as tables: ``python -m tests.faults.table`` after a run writes ``.cache/fault-matrix.rst``.
 
-Each process of a run leaves a file with what its cells came to. Those of the last run are put together, and the table
-can be included in the documentation; so can ``.cache/fault-summary.rst``, which has one line a fault.
+Each process of a run leaves a file with what its cells came to. Those of the last run are put together, and the tables,
+one a group of verbs, can be included in the documentation; so can ``.cache/fault-summary.rst``, which has one line a
+fault.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ TABLE = CACHE / "fault-matrix.rst"
 SUMMARY = CACHE / "fault-summary.rst"
 PREFIX = "fault-matrix."
 OLD = 3600.0
+
+WIDEST = 8
+"""How many verbs are side by side, so that a page has room for them."""
+
+WHOLE = ("ten gets", "recovery")
+"""What is measured of an outage as a whole, and not of a verb."""
 
 
 def leave(cells: list[dict[str, Any]], run: str, worker: str) -> None:
@@ -41,12 +48,26 @@ def gather() -> list[dict[str, Any]]:
 
 
 def render(cells: list[dict[str, Any]]) -> str:
-    """Return the table: a row a fault, a column a verb, and in each cell whether it held and the longest call in ms."""
-    faults = list(dict.fromkeys(cell["fault"] for cell in sorted(cells, key=lambda cell: cell["row"])))
-    verbs = list(dict.fromkeys(cell["verb"] for cell in sorted(cells, key=lambda cell: cell["column"])))
+    """Return a section for each group of verbs: what held, and a table of the longest calls."""
+    return "\n".join(
+        _section(group, [cell for cell in cells if cell["group"] == group]) for group in _in_order(cells, "group")
+    )
+
+
+def _section(group: str, cells: list[dict[str, Any]]) -> str:
+    """Return the title of a group, and tables of a row a fault and a column a verb: the longest call in ms."""
+    verbs = _in_order(cells, "verb")
+    count = -(-len(verbs) // WIDEST)
+    width = -(-len(verbs) // count)
+    held = f"{sum(cell['ok'] for cell in cells)} of {len(cells)} cells held."
+    tables = [_longest_calls(cells, verbs[start : start + width]) for start in range(0, len(verbs), width)]
+    return "\n".join([f"{group}\n{'-' * len(group)}\n\n{held}\n", *tables])
+
+
+def _longest_calls(cells: list[dict[str, Any]], verbs: list[str]) -> str:
     rows = [
-        [fault, *(_cell([c for c in cells if c["fault"] == fault and c["verb"] == verb]) for verb in verbs)]
-        for fault in faults
+        [fault, *(_longest([c for c in cells if c["fault"] == fault and c["verb"] == verb]) for verb in verbs)]
+        for fault in _in_order(cells, "fault")
     ]
     return _table([["Fault", *verbs], *rows])
 
@@ -54,15 +75,19 @@ def render(cells: list[dict[str, Any]]) -> str:
 def summarize(cells: list[dict[str, Any]]) -> str:
     """Return the short table: for each fault how many cells held, and the longest times in ms."""
     rows = [["Fault", "Cells that held", "Longest call, ms", "Ten gets, ms", "Back after, ms"]]
-    for fault in dict.fromkeys(cell["fault"] for cell in sorted(cells, key=lambda cell: cell["row"])):
+    for fault in _in_order(cells, "fault"):
         ours = [cell for cell in cells if cell["fault"] == fault]
-        whole = {
-            verb: [cell["ms"] for cell in ours if cell["verb"] == verb] or [0.0] for verb in ("ten gets", "recovery")
-        }
-        calls = [cell["ms"] for cell in ours if cell["verb"] not in whole] or [0.0]
+        calls = [cell for cell in ours if cell["group"]]
+        whole = [[cell for cell in ours if cell["verb"] == verb] for verb in WHOLE]
         held = f"{sum(cell['ok'] for cell in ours)} of {len(ours)}"
-        rows.append([fault, held, *(f"{max(times):.0f}" for times in (calls, *whole.values()))])
+        rows.append([fault, held, *map(_worst, (calls, *whole))])
     return _table(rows)
+
+
+def _in_order(cells: list[dict[str, Any]], of: str) -> list[str]:
+    """Return the faults, the groups or the verbs that there are, in the order of rows or columns."""
+    by = "row" if of == "fault" else "column"
+    return [name for name in dict.fromkeys(cell[of] for cell in sorted(cells, key=lambda cell: cell[by])) if name]
 
 
 def _table(rows: list[list[str]]) -> str:
@@ -86,11 +111,12 @@ def _flagged(texts: list[str]) -> list[tuple[bool, str]]:
     return [(index == 0, text) for index, text in enumerate(texts)]
 
 
-def _cell(cells: list[dict[str, Any]]) -> str:
-    if not cells:
-        return ""
-    worst = max(cell["ms"] for cell in cells)
-    return f"{'ok' if all(cell['ok'] for cell in cells) else '**failed**'} {worst:.0f}"
+def _longest(cells: list[dict[str, Any]]) -> str:
+    return _worst(cells) if all(cell["ok"] for cell in cells) else f"**failed** {_worst(cells)}"
+
+
+def _worst(cells: list[dict[str, Any]]) -> str:
+    return f"{max(cell['ms'] for cell in cells):.0f}" if cells else ""
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,9 +1,11 @@
-"""What is called in the matrix, and what each call comes to, whatever the server does."""
+"""What a row of the matrix is made of: a call, and what it comes to, whatever the server does."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+from django_dripcache import CacheUnavailableError, on_outage
 
 from ..processes import wait_for
 
@@ -12,38 +14,47 @@ if TYPE_CHECKING:
 
     from .outages import Fault
 
-STORED: Final = {"there": "old", "other": "kept", "number": 5}
-"""What is in the cache before each call."""
+Kind = Literal["reads", "removes", "grows"]
+"""Which servers can do it: also one that is read-only, also one that is full, or neither."""
+
+UNKNOWN: Final = "cannot be known"
+"""What a read comes to that raised CacheUnavailableError."""
 
 
 class Raises(tuple):  # noqa: SLOT001
     """The errors of which one leaves a verb, in the place of an answer."""
 
 
-NO_NUMBER: Final = Raises((ValueError,))
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verb:
     """
     One call, and its answer: as it should be, while Redis is away, from an empty database, over values that cannot be
-    read, and over values of another type.
+    read, and over values of another type; and ``never``, in a process that has not seen its Redis yet.
 
-    ``writes`` is what the keys that it is about hold after it, None for nothing.
+    ``writes`` is what is there after it, by the labels of its group, None for nothing; ``fills`` is what may be there,
+    too. ``noted`` is whether the journal makes good what failed, so that what was there before is not read after it.
+    ``exchanges`` is how many of them a call may begin while nothing is answered, ``twin`` whether it is async, too.
     """
 
     call: Callable[[Any], Any]
-    kind: Literal["reads", "removes", "grows"]
+    kind: Kind
     well: Any
     away: Any
     empty: Any
     unreadable: Any
     odd: Any
+    never: Any
     see: Callable[[Any], Any] = lambda answer: answer
     writes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    fills: dict[str, Any] = dataclasses.field(default_factory=dict)
+    noted: bool = True
+    exchanges: int = 1
+    twin: bool = True
 
-    def answers(self, fault: Fault) -> list[Any]:
+    def answers(self, fault: type[Fault]) -> list[Any]:
         """Return what the call may come to during a fault."""
+        if not fault.was_there:
+            return [self.never]
         if fault.answers == "either":
             return [self.well, self.away]
         if fault.answers in {"empty", "unreadable", "odd"}:
@@ -52,95 +63,81 @@ class Verb:
         return [self.well if self.kind in works else self.away]
 
 
-def _verb(call: Callable[[Any], Any], kind: Any, well: Any, away: Any, *rest: Any, **more: Any) -> Verb:
+def verb(call: Callable[[Any], Any], kind: Kind, well: Any, away: Any, *rest: Any, **more: Any) -> Verb:
+    """Return a verb; ``rest`` are its answers from an empty, an unreadable and an odd database."""
     empty, unreadable, odd = rest
-    return Verb(call=call, kind=kind, well=well, away=away, empty=empty, unreadable=unreadable, odd=odd, **more)
+    answers = {"well": well, "away": away, "empty": empty, "unreadable": unreadable, "odd": odd, "never": away}
+    return Verb(**{"call": call, "kind": kind, **answers, **more})
+
+
+class Spot(NamedTuple):
+    """A value in Redis that a fault may spoil: its name, and the field of a hash that is to be spoiled alone."""
+
+    name: bytes
+    field: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Group:
+    """
+    Verbs that have one subject, over an alias: ``make`` returns it, for its async twins where that is asked for.
+
+    ``store`` puts in what each call finds there, which ``stored`` tells by labels. ``reads`` are what reads each of
+    them, None for nothing. ``spots`` are the values that a fault may spoil: those of the labels ``spoiled``.
+    """
+
+    title: str
+    make: Callable[[str, bool], Any]
+    store: Callable[[Any], None]
+    reads: Callable[[Any], dict[str, Callable[[], Any]]]
+    stored: dict[str, Any]
+    spots: Callable[[Any], list[Spot]]
+    spoiled: frozenset[str]
+    verbs: dict[str, Verb]
+
+    def read(self, target: Any) -> dict[str, Any]:
+        """Return what is there now, by labels: UNKNOWN where that cannot be known, or the error of a read."""
+        return {label: _surely(look) for label, look in self.reads(target).items()}
+
+    def allows(self, verb: Verb, fault: type[Fault], label: str, *, done: bool, back: bool) -> list[Any]:
+        """Return what may be read after a fault through which ``verb`` was called."""
+        stored, sure = self.stored.get(label), done and fault.answers != "either"
+        if label in verb.writes:
+            allowed = [verb.writes[label], *([] if sure else [None]), *([] if done or verb.noted else [stored])]
+        elif fault.answers == "empty":
+            allowed = [None]
+        elif fault.loses_values or (label in self.spoiled and fault.answers in {"unreadable", "odd"}):
+            allowed = [stored, None]
+        else:
+            allowed = [stored]
+        if label in verb.fills and not (sure and label in verb.writes):
+            allowed += [verb.fills[label], None]
+        return allowed if back else [*allowed, UNKNOWN]
+
+
+def _surely(look: Callable[[], Any]) -> Any:
+    try:
+        with on_outage("raise"):
+            return look()
+    except CacheUnavailableError:
+        return UNKNOWN
+    except Exception as error:  # noqa: BLE001 - it is in the place of what was read, and no better
+        return error
+
+
+def agrees(answer: Any, expected: Any) -> bool:
+    """Return whether a call came to what was expected."""
+    if isinstance(expected, Raises):
+        return isinstance(answer, tuple(expected))
+    return type(answer) is type(expected) and answer == expected
+
+
+def keep(*writes: Callable[[], Any]) -> None:
+    """Do what puts something in; a busy machine may need another try."""
+    for write in writes:
+        wait_for(write)
 
 
 def loader() -> str:
     """Return what a site would compute."""
     return "loaded"
-
-
-_GONE: Final = dict.fromkeys(STORED)
-
-BACKEND: Final[dict[str, Verb]] = {
-    "get": _verb(lambda c: c.get("there", "default"), "reads", "old", "default", "default", "default", "default"),
-    "set": _verb(lambda c: c.set("there", "new"), "grows", True, False, True, True, True, writes={"there": "new"}),
-    "add": _verb(lambda c: c.add("fresh", 1), "grows", True, False, True, True, True, writes={"fresh": 1}),
-    "delete": _verb(lambda c: c.delete("there"), "removes", True, False, False, True, True, writes={"there": None}),
-    "touch": _verb(lambda c: c.touch("there", 60), "removes", True, False, False, True, True),
-    "get_many": _verb(
-        lambda c: c.get_many(["there", "other"]),
-        "reads",
-        {"there": "old", "other": "kept"},
-        {},
-        {},
-        {"other": "kept"},
-        {"other": "kept"},
-    ),
-    "set_many": _verb(
-        lambda c: c.set_many({"there": "new", "fresh": 1}),
-        "grows",
-        [],
-        ["there", "fresh"],
-        [],
-        [],
-        [],
-        writes={"there": "new", "fresh": 1},
-    ),
-    "delete_many": _verb(
-        lambda c: c.delete_many(["there", "other"]),
-        "removes",
-        None,
-        None,
-        None,
-        None,
-        None,
-        writes={"there": None, "other": None},
-    ),
-    "incr": _verb(
-        lambda c: c.incr("number"), "grows", 6, NO_NUMBER, NO_NUMBER, NO_NUMBER, NO_NUMBER, writes={"number": 6}
-    ),
-    "get_or_set": _verb(
-        lambda c: c.get_or_set("there", loader), "reads", "old", "loaded", "loaded", "loaded", "loaded"
-    ),
-    "has_key": _verb(lambda c: c.has_key("there"), "reads", True, False, False, True, True),
-    "clear": _verb(lambda c: c.clear(), "removes", None, None, None, None, None, writes=_GONE),
-    "delete_pattern": _verb(lambda c: c.delete_pattern("the*"), "removes", 1, 0, 0, 1, 1, writes={"there": None}),
-    "ttl": _verb(lambda c: c.ttl("there"), "reads", 300, 0, 0, 300, 300),
-    "sadd": _verb(lambda c: c.sadd("members", "b"), "grows", 1, 0, 1, 0, 0),
-    "smembers": _verb(lambda c: c.smembers("members"), "reads", {"a"}, set(), set(), set(), set()),
-}
-
-CLIENT: Final[dict[str, Verb]] = {
-    **{name: BACKEND[name] for name in ("get", "set", "get_or_set")},
-    "get_json": _verb(
-        lambda c: c.get_json("json", "default"), "reads", {"a": 1}, "default", "default", "default", "default"
-    ),
-    "incr": _verb(lambda c: c.incr("number"), "grows", 6, NO_NUMBER, 1, NO_NUMBER, NO_NUMBER, writes={"number": 6}),
-    "clear": _verb(lambda c: c.clear(), "removes", 4, 0, 0, 4, 4, writes=_GONE),
-    "get_stats": _verb(
-        lambda c: c.get_stats(), "reads", True, False, True, True, True, see=lambda stats: stats.available
-    ),
-    "health_check": _verb(
-        lambda c: c.health_check(), "reads", True, False, True, True, True, see=lambda of: of.status != "unhealthy"
-    ),
-}
-
-
-def store(cache: Any) -> None:
-    """Put into a cache what each call finds there; a busy machine may need another try."""
-    for key, value in STORED.items():
-        wait_for(lambda key=key, value=value: cache.set(key, value))
-    if hasattr(cache, "sadd"):
-        cache.sadd("members", "a")
-    else:
-        wait_for(lambda: cache.set_json("json", {"a": 1}))
-
-
-def names(cache: Any) -> list[bytes]:
-    """Return the names in Redis of the values that a fault may spoil."""
-    if hasattr(cache, "sadd"):
-        return [cache.client.name(key) for key in ("there", "number", "members")]
-    return [cache._name(key) for key in ("there", "number", "json")]
