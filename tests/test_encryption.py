@@ -200,7 +200,7 @@ def test_who_has_the_key_but_not_the_secret_key_of_the_site_still_cannot_have_a_
     assert CODEC.decode(EncryptedCodec(stranger, [FIRST]).encode("value", NAME), NAME) is MISS
 
 
-@pytest.mark.parametrize("inner", [PICKLES, JSON], ids=repr)
+@pytest.mark.parametrize("inner", [PICKLES, JSON], ids=["pickles", "json"])
 def test_what_cannot_be_read_is_removed_where_the_other_codec_would_have_it_removed(inner):
     assert EncryptedCodec(inner, [FIRST]).discards is inner.discards
 
@@ -672,7 +672,7 @@ def test_a_key_that_is_too_short_or_none_is_refused_and_not_shown(key, found):
     assert "kkk" not in message
 
 
-@pytest.mark.parametrize("key", ["k" * 32, b"k" * 32, "ü" * 16, "\udc80" * 11, OLD], ids=ascii)
+@pytest.mark.parametrize("key", ["k" * 32, b"k" * 32, "ü" * 16, "\udc80" * 11, OLD], ids=["text", "bytes", "accents", "surrogates", "made"])
 def test_a_key_may_be_text_or_bytes(key):
     with keys(key):
         raw = encrypted(PICKLES).encode("value", NAME)
