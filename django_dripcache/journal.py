@@ -45,6 +45,7 @@ class Journal:
         self._resting = 0.0
         self._names: dict[bytes, None] = {}
         self._patterns: dict[bytes, None] = {}
+        self._has_tags = False
 
     def __len__(self) -> int:
         return len(self._names) + len(self._patterns)
@@ -52,7 +53,9 @@ class Journal:
     def note(self, names: Iterable[bytes] = (), patterns: Iterable[bytes] = ()) -> bool:
         """Keep what a write that failed was about, and return whether it takes a walk over the keys to make it good."""
         with self._lock:
-            self._names.update(dict.fromkeys(names))
+            noted = dict.fromkeys(names)
+            self._names.update(noted)
+            self._has_tags = self._has_tags or any(map(self._is_tag, noted))
             self._patterns.update(dict.fromkeys(patterns))
             while len(self) > self._limit:
                 self._collapse()
@@ -70,6 +73,11 @@ class Journal:
 
     def _area(self, name: bytes) -> bytes:
         return name[: name.find(b":", len(self._root)) + 1] if name.startswith(self._root) else self._root
+
+    def _is_tag(self, name: bytes) -> bool:
+        """Return whether a name is that of a tag: of a manager, or of a service."""
+        area = self._area(name)[len(self._root) :]
+        return area.startswith((b"t:", b"t.")) or area.endswith(b".tags:")
 
     def claim(self) -> bool:
         """Return whether the caller is the one to remove what is noted; whoever is has to call ``settle()``."""
@@ -92,9 +100,9 @@ class Journal:
         return self._resting > time.monotonic()
 
     def covers(self, names: Iterable[object]) -> bool:
-        """Return whether one of ``names`` is to be removed, or may be."""
+        """Return whether one of ``names`` is to be removed, or may be: any may have a tag that is."""
         with self._lock:
-            return bool(self._patterns) or any(name in self._names for name in names)
+            return bool(self._patterns) or self._has_tags or any(name in self._names for name in names)
 
     def renew(self) -> None:
         """Begin anew in a forked child, with what is noted: the parent may have held the lock, or a claim."""
@@ -105,5 +113,5 @@ class Journal:
         """Return the names and the patterns, and forget them: note them again if they cannot be removed."""
         with self._lock:
             taken = list(self._names), list(self._patterns)
-            self._names, self._patterns = {}, {}
+            self._names, self._patterns, self._has_tags = {}, {}, False
         return taken

@@ -165,19 +165,21 @@ class Namespace(Degrading):
     def _get_or_set_many(
         self, keys: Iterable[str], loader: Callable[[list[str]], Any], ttl: Seconds | None, kind: Any
     ) -> Flow[dict[str, Any]]:
-        wanted, found = list(dict.fromkeys(keys)), {}
+        wanted, found, asked = list(dict.fromkeys(keys)), {}, True
         try:
             found = yield from self._get_many(wanted, self._codec(kind))
         except CacheUnavailableError:
             if self.raises:
                 raise
+            asked = False  # nor would it store anything, a moment later
         missing = [key for key in wanted if key not in found]
         if missing:
             loaded = yield Load(lambda: loader(missing))
             fresh = {key: loaded[key] for key in missing if key in loaded}
             found = {**found, **fresh}
             try:
-                yield from self._set_many(fresh, ttl, self._codec(kind))
+                if asked:
+                    yield from self._set_many(fresh, ttl, self._codec(kind))
             except CacheUnavailableError:
                 if self.raises:
                     raise
@@ -204,11 +206,11 @@ class Namespace(Degrading):
         return self._bounded(entries.touch(name, ttl), [name])
 
     def _remove(self, pattern: str, progress: Callable[[int], None] | None) -> Flow[int]:
-        # One walk removes the leases too, and so voids what is being computed; and the tags, if nothing is left.
-        letters = b"[clt]" if pattern == "*" and not self.prefix else b"[cl]"
-        start = escape_glob(self._client.root.encode())
-        every = start + letters + self._pattern(pattern).removeprefix(start + b"c")
-        return scan.remove(every, progress=progress, index=self._index, values=self._keyspace.raw)
+        # The leases go first, and so what is being computed is void; and the tags, if nothing is to be left.
+        every, start = self._pattern(pattern), escape_glob(self._client.root.encode())
+        letters = b"[lt]" if pattern == "*" and not self.prefix else b"l"
+        first = start + letters + every.removeprefix(start + b"c")
+        return scan.remove(every, progress=progress, index=self._index, first=first)
 
     def _stats(self) -> Flow[CacheStats]:
         about = yield from facts()

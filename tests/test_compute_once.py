@@ -15,6 +15,7 @@ import time
 from datetime import timedelta
 
 import pytest
+import redis
 
 from django_dripcache import (
     CacheClient,
@@ -23,13 +24,15 @@ from django_dripcache import (
     Context,
     LoaderTimeoutError,
     SerializationError,
+    auth_cache,
     beside,
     cache,
     on_outage,
+    user_cache,
 )
 from django_dripcache.entry import parse
 
-from .processes import ROOT, UNREACHABLE, environment, in_threads, run_python, site, wait_for
+from .processes import ROOT, UNREACHABLE, environment, in_threads, needs_server, run_python, site, wait_for
 
 
 class BrokenError(Exception):
@@ -522,6 +525,60 @@ def test_a_hundred_thousand_values_under_a_tag_are_voided_by_one_command(here):
     assert len(spent(here, lambda: cache.invalidate_tags("tag"))) == 1
     assert cache.get("99999") is None
     assert cache.get_many([str(number) for number in range(0, 100_000, 997)]) == {}
+
+
+@pytest.mark.parametrize("spoil", ["another type", "no version"])
+def test_a_tag_that_is_none_of_ours_is_made_anew_and_voids_nothing_else(shared, here, spoil):
+    def spoiled():
+        here.delete("dripcache:t:tag")
+        if spoil == "another type":
+            here.rpush("dripcache:t:tag", 1)
+        else:
+            here.set("dripcache:t:tag", "garbage")
+
+    spoiled()
+    assert shared.set("key", "value", tags=["tag", "other"]) is True
+    assert shared.get("key") == "value"
+    spoiled()
+    assert shared.get("key") is None
+    assert shared.get_or_set("key", lambda: "new", tags=["tag", "other"]) == "new"
+    assert shared.get("key") == "new"
+    spoiled()
+    assert shared.invalidate_tags("tag") == 0
+    assert shared.invalidate_tags("other") == 1
+
+
+@needs_server
+def test_a_full_server_refuses_what_a_script_would_store(start_server, drive):
+    server = start_server(maxmemory_policy="noeviction")
+    with site(server.url), server.client() as look:
+        target = drive(cache)
+        target.get_or_set("key", lambda: "old", tags=["tag"])
+        look.config_set("maxmemory", "200kb")  # less than it has by now
+        with pytest.raises(redis.ResponseError, match="OOM"):
+            look.lpush("celery", "a task")
+        assert target.set("key", "new", tags=["tag"]) is False
+        assert target.set("key", "new", grace=60) is False
+        assert target.get_or_set("another", lambda: "computed") == "computed"
+        assert target.refresh("key", lambda: "newer", tags=["tag"]) == "newer"
+        assert drive(user_cache).set(1, "key", "value") is False
+        assert drive(auth_cache).set_token("token", {"a": 1}) is False
+        assert list(look.scan_iter("dripcache:l:*")) == []
+
+
+@needs_server
+def test_what_a_tag_was_to_void_is_not_read_while_that_cannot_be_done(start_server, drive):
+    server = start_server()
+    with site(server.url), server.client() as look:
+        drive(cache).set("key", "old", tags=["tag"])
+        drive(user_cache).set(1, "key", "old")
+        look.replicaof("127.0.0.1", 1)  # now it takes no writes
+        assert drive(cache).get("key") == "old"
+        assert drive(cache).invalidate_tags("tag") == 0
+        assert drive(cache).get("key") is None
+        look.replicaof("NO", "ONE")
+        wait_for(lambda: drive(cache).set("new", 1))
+        assert drive(cache).get("key") is None
 
 
 # Stale

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..codecs import MISS
 from ..events import tell
-from ..exceptions import CacheUnavailableError, LoaderTimeoutError
+from ..exceptions import CacheUnavailableError, LoaderTimeoutError, SerializationError
 from ..flight import OWN
 from .lease import Found, begin, compute, fetch, keep, plain, release
 from .lease import Place as Place  # noqa: PLC0414 - it is for others
@@ -82,9 +82,11 @@ def refresh(
         found = yield from fetch(place, fresh, tags, _ANY)
     except Refused:
         return (yield Load(plain(loader)))
-    except CacheUnavailableError:
+    except GeneratorExit:
+        raise
+    except BaseException as error:
         yield Note([place.key, place.lease])
-        if strict:
+        if strict or not isinstance(error, CacheUnavailableError):
             raise
         return (yield Load(plain(loader)))
     return (yield from _fill_patiently(place, loader, fresh, tags, found, strict=strict, replaces=True))
@@ -178,10 +180,12 @@ def _compute_and_keep(
     if context is not None:
         try:
             good = yield from keep(place, fresh, tags, found, value, context, cost)
-        except CacheUnavailableError:
+        except (GeneratorExit, SerializationError):
+            raise
+        except BaseException as error:
             if replaces:
                 yield Note([place.key, place.lease])
-            if strict:
+            if strict or not isinstance(error, CacheUnavailableError):
                 raise
     return value, good
 

@@ -142,6 +142,10 @@ def keep(
         return bool((yield Script("store", [place.key, place.lease, *tags, *late], *args)))
     except Refused:
         return True  # larger than Redis takes
+    except CacheUnavailableError as error:
+        if error.answered:
+            yield from release(place, found.holder)  # it refused to store, as a full one does
+        raise
 
 
 def release(place: Place, owner: bytes, after: int = 0) -> Flow[None]:

@@ -36,16 +36,26 @@ def remove(
     size: int = SCAN_COUNT,
     progress: Callable[[int], None] | None = None,
     index: bytes | None = None,
-    values: bytes = b"",
+    first: bytes | None = None,
 ) -> Flow[int]:
     """
     Remove what matches ``pattern`` and return how many keys that were: one round trip a page.
 
     The keys of a page are removed in the same round trip that reads the next one. ``progress`` is called after each
-    page with the number removed so far. ``index`` is the sorted set that bounds the namespace, if it has one. Only
-    what begins with ``values`` is counted.
+    page with the number removed so far. ``index`` is the sorted set that bounds the namespace, if it has one. What
+    matches ``first`` is removed before, in a walk of its own, and not counted: leases, since who holds one could store
+    a value again where the walk has been.
     """
-    return (yield from journalled(sweep(pattern, size, progress, index, values), patterns=[pattern]))
+    patterns = [pattern] if first is None else [first, pattern]
+    return (yield from journalled(_walks(first, pattern, size, progress, index), patterns=patterns))
+
+
+def _walks(
+    first: bytes | None, pattern: bytes, size: int, progress: Callable[[int], None] | None, index: bytes | None
+) -> Flow[int]:
+    if first is not None:
+        yield from sweep(first, size)
+    return (yield from sweep(pattern, size, progress, index))
 
 
 def sweep(
@@ -53,29 +63,23 @@ def sweep(
     size: int = SCAN_COUNT,
     progress: Callable[[int], None] | None = None,
     index: bytes | None = None,
-    values: bytes = b"",
 ) -> Flow[int]:
-    """Do what remove() does, and note nothing if it fails."""
+    """Do what remove() does in one walk, and note nothing if it fails."""
     removed = 0
     cursor, names = yield from page(0, pattern, size)
     while True:
-        counted = [name for name in names if name.startswith(values)]
         steps = []
-        if len(counted) < len(names):
-            # Leases go first: who holds one could store a value again.
-            steps.append(Command("UNLINK", *(name for name in names if not name.startswith(values))))
-        place = len(steps)
-        if counted:
-            steps.append(Command("UNLINK", *counted))
+        if names:
+            steps.append(Command("UNLINK", *names))
             if index is not None:
-                steps.append(Command("ZREM", index, *counted))
+                steps.append(Command("ZREM", index, *names))
         if cursor:
             steps.append(Command("SCAN", cursor, "MATCH", pattern, "COUNT", size))
         if not steps:
             return removed
         replies = yield Pipeline(steps)
-        if counted:
-            removed += int(replies[place])
+        if names:
+            removed += int(replies[0])
             if progress is not None:
                 progress(removed)
         if not cursor:

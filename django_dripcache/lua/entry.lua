@@ -46,6 +46,12 @@ local function fresh(key, raw)
   return left > 0 and left or nil, grace, cost
 end
 
+-- The version of a tag; nil for one that is not known, or not one of ours.
+local function version_of(tag)
+  local version = redis.pcall('GET', tag)
+  return type(version) == 'string' and string.match(version, '^%d+$') or nil
+end
+
 local function now()
   local time = redis.call('TIME')
   return time[1] .. string.format('%06d', time[2])
@@ -67,7 +73,7 @@ local function found(raw, mine, holder, life)
   local time = now()
   local reply = {raw or '', mine, holder, time}
   for i = 3, #KEYS do
-    local version = redis.call('GET', KEYS[i])
+    local version = version_of(KEYS[i])
     if not version then
       version = time
       redis.call('SET', KEYS[i], version, 'PX', life)

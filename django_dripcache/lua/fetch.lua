@@ -22,19 +22,15 @@ if raw then
     early = true
   end
 end
-if anew then
-  redis.call('UNLINK', KEYS[2])
-end
 local owner, lease = ARGV[1], ARGV[2]
 if raw and ARGV[6] ~= '' then
   owner, lease = 'q' .. owner, ARGV[6]
 end
-local taken = redis.call('SET', KEYS[2], owner, 'NX', 'PX', lease)
-local holder = taken and owner or redis.call('GET', KEYS[2])
-if early and not taken then
+local holder = redis.call('GET', KEYS[2])
+local free = not holder or anew or (not raw and (queued(holder) or resting(holder)))
+if free then
+  redis.call('SET', KEYS[2], owner, 'PX', lease)
+elseif early then
   return raw
 end
-if not raw and not taken and (queued(holder) or resting(holder)) then
-  taken, holder = redis.call('SET', KEYS[2], owner, 'PX', lease), owner
-end
-return found(raw, taken and 1 or 0, holder, ARGV[4])
+return found(raw, free and 1 or 0, free and owner or holder, ARGV[4])

@@ -3,7 +3,7 @@
 -- never one that was before; what is unknown has no entry that could be valid.
 local time, known = now(), 0
 for _, key in ipairs(KEYS) do
-  local version = redis.call('GET', key)
+  local version = version_of(key)
   if version then
     if version >= time then
       time = string.format('%.0f', tonumber(version) + 1)

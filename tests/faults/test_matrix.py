@@ -18,32 +18,6 @@ from .outages import FAULTS
 from .trial import COLUMNS, hold, note
 from .verbs import Raises
 
-UNKEPT: Final = {
-    **dict.fromkeys(
-        [("cut by a signal", "cache: refresh"), ("cut by a signal", "memoize: refresh")],
-        "a refresh() that is interrupted is not noted, and what it was to replace is read after it",
-    ),
-    **dict.fromkeys(
-        [
-            ("OOM", "cache: set, tagged"),
-            ("OOM", "user_cache: set"),
-            ("OOM", "api_cache: set"),
-            ("OOM", "auth_cache: set_token"),
-        ],
-        "a full server takes what a script stores after it has removed something",
-    ),
-    **dict.fromkeys(
-        [
-            ("READONLY", "cache: invalidate_tags"),
-            ("READONLY", "user_cache: delete, user"),
-            ("READONLY", "api_cache: delete, path"),
-            ("READONLY", "api_cache: clear"),
-        ],
-        "what a tag was to void is read until the tag can be removed: its name alone is noted, not its values'",
-    ),
-}
-"""Cells that do not hold yet, and why."""
-
 
 @pytest.mark.parametrize("driver", ["sync", "async"])
 @pytest.mark.parametrize("fault", FAULTS)
@@ -53,10 +27,7 @@ def test_every_verb_keeps_what_is_promised_through_a_fault(fault, driver, record
     for column, cell in hold(fault, twins=driver == "async").items():
         found = cell.complaints(FAULTS[fault])
         record_property("cell", note(fault, column, cell.seconds, ok=not found))
-        if (fault, column) not in UNKEPT:
-            broken[column] = found
-        elif not found:
-            broken[column] = ["it holds now, and is not to be excused any more"]
+        broken[column] = found
     lines = [f"{column}: {line}" for column, found in broken.items() for line in found]
     assert not lines, "\n".join(lines)
 
