@@ -374,8 +374,7 @@ WORKERS = {"imports": ["tests.workers"], "worker_prefetch_multiplier": 1}
 
 
 @needs_server
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
-def test_of_a_thousand_tasks_with_a_hundred_arguments_a_hundred_run(start_server, monkeypatch, pool):
+def test_of_a_thousand_tasks_with_a_hundred_arguments_a_hundred_run(start_server, monkeypatch):
     server = start_server(maxmemory="256mb", maxmemory_policy="volatile-lru")
     monkeypatch.setenv("DRIPCACHE_TEST_NOTES", server.url)
     sender = """
@@ -393,7 +392,7 @@ def test_of_a_thousand_tasks_with_a_hundred_arguments_a_hundred_run(start_server
     """
     with server.client() as look:
         look.set("hold", 1)  # nothing ends before all are sent
-        with Worker(server.url, "-P", pool, "-c2", celery=WORKERS):
+        with Worker(server.url, "-P", "prefork", "-c2", celery=WORKERS):
             senders = [
                 subprocess.Popen([sys.executable, "-c", textwrap.dedent(sender)], env=environment(server.url), cwd=ROOT)
                 for _ in range(4)
