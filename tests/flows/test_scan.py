@@ -13,6 +13,7 @@ from .script import play
 
 OURS, PATTERN, INDEX = b"site:c:", b"site:c:*", b"site:x:"
 A, B, C = b"site:c:a", b"site:c:b", b"site:c:c"
+LEASES, LEASE_A, LEASE_B = b"site:l:*", b"site:l:a", b"site:l:b"
 AWAY = CacheUnavailableError("Timeout reading from socket")
 
 
@@ -84,6 +85,49 @@ def test_remove_takes_the_keys_out_of_the_index_in_the_same_round_trip():
 def test_remove_asks_for_pages_of_the_size_that_was_asked():
     exchanges = [(scanning(0, size=3), [b"5", [A]]), ([("UNLINK", A), scanning(5, size=3)], [1, [b"0", []]])]
     assert play(scan.remove(PATTERN, 3), *exchanges) == 1
+
+
+def test_what_goes_first_is_removed_in_a_walk_of_its_own_and_is_no_value():
+    told = []
+    exchanges = [
+        (scanning(0, LEASES), [b"5", [LEASE_A]]),
+        ([("UNLINK", LEASE_A), scanning(5, LEASES)], [1, [b"0", [LEASE_B]]]),
+        ([("UNLINK", LEASE_B)], [1]),
+        # No lease is left now that was there when it began; only from here on are values looked for.
+        (scanning(0), [b"5", [A]]),
+        ([("UNLINK", A), ("ZREM", INDEX, A), scanning(5)], [1, 1, [b"0", [B, C]]]),
+        ([("UNLINK", B, C), ("ZREM", INDEX, B, C)], [2, 2]),
+    ]
+    assert play(scan.remove(PATTERN, progress=told.append, index=INDEX, first=LEASES), *exchanges) == 3
+    assert told == [1, 3]
+
+
+def test_where_nothing_goes_first_the_values_are_removed_all_the_same():
+    exchanges = [(scanning(0, LEASES), [b"0", []]), (scanning(0), [b"0", [A]]), ([("UNLINK", A)], [1])]
+    assert play(scan.remove(PATTERN, first=LEASES), *exchanges) == 1
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_what_was_not_removed_is_noted_to_be_removed_in_the_same_order(at):
+    path = [
+        (scanning(0, LEASES), [b"0", [LEASE_A]]),
+        ([("UNLINK", LEASE_A)], [1]),
+        (scanning(0), [b"0", [A]]),
+        ([("UNLINK", A)], [1]),
+    ]
+    noted = []
+    assert play(scan.remove(PATTERN, first=LEASES), *path, noted=noted) == 1
+    assert noted == []
+    with pytest.raises(CacheUnavailableError):
+        play(scan.remove(PATTERN, first=LEASES), *path[:at], (path[at][0], AWAY), noted=noted)
+    assert noted == [([], [LEASES, PATTERN])]
+
+
+def test_a_walk_that_replays_a_note_notes_nothing():
+    noted = []
+    with pytest.raises(CacheUnavailableError):
+        play(scan.sweep(PATTERN), (scanning(0), AWAY), noted=noted)
+    assert noted == []
 
 
 def test_a_progress_that_raises_ends_the_walk():
