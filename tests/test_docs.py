@@ -563,6 +563,7 @@ PAGES_THAT_RUN = [
     "apis",
     "auth",
     "bulk",
+    "drf",
     "flags",
     "grace",
     "locks",

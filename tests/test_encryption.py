@@ -672,7 +672,9 @@ def test_a_key_that_is_too_short_or_none_is_refused_and_not_shown(key, found):
     assert "kkk" not in message
 
 
-@pytest.mark.parametrize("key", ["k" * 32, b"k" * 32, "ü" * 16, "\udc80" * 11, OLD], ids=["text", "bytes", "accents", "surrogates", "made"])
+@pytest.mark.parametrize(
+    "key", ["k" * 32, b"k" * 32, "ü" * 16, "\udc80" * 11, OLD], ids=["text", "bytes", "accents", "surrogates", "made"]
+)
 def test_a_key_may_be_text_or_bytes(key):
     with keys(key):
         raw = encrypted(PICKLES).encode("value", NAME)
