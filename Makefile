@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
-VERBS = backend breaker bulk codecs compute_once deadline encryption flight health journal limiter locks manager memo \
+VERBS = backend breaker bulk codecs compute_once deadline encryption flight health journal limiter limiting locks manager memo \
 	middleware outage signals
 RESTRICTED = $(VERBS:%=tests/test_%.py) tests/services
 

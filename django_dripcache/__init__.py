@@ -5,7 +5,7 @@ from __future__ import annotations
 from .bulk import Warmed
 from .client import CacheClient
 from .context import Context
-from .decorators import cached_view
+from .decorators import cached_view, rate_limit
 from .exceptions import (
     CacheUnavailableError,
     ConfigurationError,
@@ -59,6 +59,7 @@ from .shortcuts import (
     set_cache_json,
 )
 from .stats import CacheStats, Health
+from .visitors import get_client_address
 
 __version__ = "0.1.0"
 
@@ -122,10 +123,12 @@ __all__ = [
     "connect_model",
     "flags",
     "get_cache_json",
+    "get_client_address",
     "invalidate_fragment",
     "invalidate_on_commit",
     "memoize",
     "on_outage",
+    "rate_limit",
     "rate_limiter",
     "session_cache",
     "set_cache_json",

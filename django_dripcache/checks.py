@@ -11,7 +11,9 @@ import re
 import ssl
 from typing import TYPE_CHECKING, Any, Final
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's own name
+from django.utils.module_loading import import_string
 
 from ._drive import run
 from .backend import configured_aliases, encrypts, get_alias_server, pool_options
@@ -21,6 +23,8 @@ from .conf import encrypted, get_settings
 from .exceptions import CacheUnavailableError, ConfigurationError
 from .flows.server import facts, without_ttl
 from .keys import escape_glob
+from .routes import get_all_names
+from .rules import get_rules
 from .transport import resolved_too_early
 
 if TYPE_CHECKING:
@@ -30,15 +34,22 @@ if TYPE_CHECKING:
 
 OLDEST: Final = (6, 2)
 
+_LIMITER: Final = "django_dripcache.middleware.RateLimitMiddleware"
+_AUTHENTICATION: Final = "django.contrib.auth.middleware.AuthenticationMiddleware"
+
 HINTS: Final = {
     "dripcache.E001": "Set CELERY_BROKER_URL, or 'LOCATION' in CACHES.",
     "dripcache.E002": "Name a Redis of the cache's own: 'LOCATION': 'redis://host:6379/0' in CACHES.",
     "dripcache.E003": "Fix the setting that the message names.",
     "dripcache.E004": "Set DRIPCACHE['NAMESPACE'] to a name that no queue begins with, or rename the queue.",
     "dripcache.E005": "Set DRIPCACHE['ENCRYPTION_KEYS'], and install django-dripcache[crypto].",
+    "dripcache.E006": "Name a URL with its namespaces, as in 'shop:login', or a view, as in 'shop.views.login'.",
+    "dripcache.E007": "Put AuthenticationMiddleware before RateLimitMiddleware in MIDDLEWARE.",
+    "dripcache.E008": "Set 'BACKEND': 'django_dripcache.backend.DripCache' for the alias 'default' in CACHES.",
     "dripcache.W001": "Set 'BACKEND': 'django_dripcache.backend.DripCache' for an alias in CACHES.",
     "dripcache.W002": "Put 'django_dripcache' before the app that uses Celery while it starts, in INSTALLED_APPS.",
     "dripcache.W003": "Give both aliases the same options, or none to one of them.",
+    "dripcache.W004": "Add 'django_dripcache.middleware.RateLimitMiddleware' to MIDDLEWARE.",
     "dripcache.W010": "Start Redis, or fix the address. Until then the cache answers with fallbacks.",
     "dripcache.W011": "Set maxmemory-policy to volatile-lru or volatile-ttl: Celery's queues have no ttl and stay.",
     "dripcache.W012": "Set maxmemory, with a maxmemory-policy of volatile-lru, so that the cache cannot fill the host.",
@@ -66,6 +77,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     try:
         get_settings()
+        get_rules()
         root = namespace_root()
         aliases = list(configured_aliases())
         servers = {alias: get_alias_server(alias) for alias in aliases}
@@ -88,6 +100,57 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         if queue.startswith(root)
     )
     return found
+
+
+@register(Tags.caches)
+def check_limits(**_: Any) -> list[CheckMessage]:
+    """Check that the rules of rate limits are asked, can be counted, and are about something."""
+    try:
+        by_path, by_view = get_rules()
+        aliases = list(configured_aliases())
+    except ConfigurationError:
+        return []  # check_settings() reports it
+    if not by_path and not by_view:
+        return []
+    found: list[CheckMessage] = []
+    if "default" not in aliases:
+        found.append(_error("dripcache.E008", "Rate limits are counted in the alias 'default', which is no DripCache."))
+    ours, users = _places(_LIMITER), _places(_AUTHENTICATION)
+    if not ours:
+        found.append(_warning("dripcache.W004", "DRIPCACHE['RATE_LIMITS'] has rules that no middleware asks."))
+    if ours and users and ours[0] < users[0]:
+        found.extend(
+            _error("dripcache.E007", f"The rate limit {rule.name!r} asks for the user before there is one.")
+            for rule in by_path
+            if rule.asks_user
+        )
+    names = _view_names() if by_view else set()
+    found.extend(
+        _error("dripcache.E006", f"The rate limit {rule.name!r} is about the view {rule.view!r}, which has no URL.")
+        for rule in by_view
+        if names and rule.view not in names
+    )
+    return found
+
+
+def _places(name: str) -> list[int]:
+    """Return where a middleware, or a class that is derived from it, stands in MIDDLEWARE."""
+    found = []
+    for place, path in enumerate(settings.MIDDLEWARE):
+        try:
+            bases = getattr(import_string(path), "__mro__", ())
+        except ImportError:
+            continue  # the site does not start with it
+        if any(f"{base.__module__}.{base.__qualname__}" == name for base in bases):
+            found.append(place)
+    return found
+
+
+def _view_names() -> set[str]:
+    try:
+        return get_all_names()
+    except Exception:  # noqa: BLE001 - a URLconf may fail in any way, and Django's own checks report it
+        return set()
 
 
 @register(Tags.caches, deploy=True)

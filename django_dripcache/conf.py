@@ -8,6 +8,7 @@ test changes it.
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from functools import partial
@@ -21,7 +22,7 @@ from .exceptions import ConfigurationError
 from .policy import to_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from .typing import Codec, OnOutage, Seconds
 
@@ -41,9 +42,13 @@ class Settings:
     MAX_VALUE_BYTES: int | None = 1024 * 1024
     NAMESPACE: str = "dripcache"
     ON_OUTAGE: OnOutage = "fallback"
+    RATE_LIMIT_HEADERS: bool = False
+    RATE_LIMITS: Sequence[Mapping[str, Any]] = ()
     REQUEST_BUDGET: Seconds | None = 0.5
     SHARE_POOL: bool = True
     TASK_BUDGET: Seconds | None = 5.0
+    TRUSTED_PROXIES: int = 0
+    TRUSTED_PROXY_HEADER: str = "X-Forwarded-For"
     WORKERS: int = 1
 
 
@@ -56,11 +61,17 @@ _ALLOWED: dict[str, tuple[type, ...]] = {
     "MAX_VALUE_BYTES": (int, type(None)),
     "NAMESPACE": (str,),
     "ON_OUTAGE": (str,),
+    "RATE_LIMIT_HEADERS": (bool,),
+    "RATE_LIMITS": (list, tuple),
     "REQUEST_BUDGET": (int, float, timedelta, type(None)),
     "SHARE_POOL": (bool,),
     "TASK_BUDGET": (int, float, timedelta, type(None)),
+    "TRUSTED_PROXIES": (int,),
+    "TRUSTED_PROXY_HEADER": (str,),
     "WORKERS": (int,),
 }
+
+_HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
 
 _read: dict[str, Any] = {}
 
@@ -123,11 +134,11 @@ def _raw(secret: str | bytes) -> bytes:
 
 def refuse_unknown(where: str, given: Iterable[str], allowed: Iterable[str]) -> None:
     """Raise ConfigurationError for the first name that is not allowed, with the nearest one that is."""
-    known = sorted(allowed)
+    known = {name.upper(): name for name in sorted(allowed)}
     for name in given:
-        if name not in known:
+        if name not in known.values():
             near = difflib.get_close_matches(str(name).upper(), known, 1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Allowed are: {', '.join(known)}."
+            hint = f"Did you mean {known[near[0]]!r}?" if near else f"Allowed are: {', '.join(known.values())}."
             message = f"{where} has no {name!r}. {hint}"
             raise ConfigurationError(message)
 
@@ -163,6 +174,10 @@ def _parse(given: _Hidden) -> Settings:
     if parsed.WORKERS < 1:
         message = f"DRIPCACHE['WORKERS'] is {parsed.WORKERS!r}. Allowed is a number of processes from 1 up."
         raise ConfigurationError(message)
+    if parsed.TRUSTED_PROXIES < 0:
+        message = f"DRIPCACHE['TRUSTED_PROXIES'] is {parsed.TRUSTED_PROXIES!r}. Allowed is a number from 0 up."
+        raise ConfigurationError(message)
+    check_header("DRIPCACHE['TRUSTED_PROXY_HEADER']", parsed.TRUSTED_PROXY_HEADER)
     return parsed
 
 
@@ -192,6 +207,13 @@ def check_encrypt(where: str, value: object) -> None:
     """Raise ConfigurationError for what does not tell whether to encrypt."""
     if value is not None and not isinstance(value, bool):
         message = f"{where} is {value!r}. Allowed are True, False, and None for what the alias says."
+        raise ConfigurationError(message)
+
+
+def check_header(where: str, value: str) -> None:
+    """Raise ConfigurationError for what is no name of a header."""
+    if not _HEADER.fullmatch(value):
+        message = f"{where} is {value!r}. Allowed is the name of a header, of letters, digits and -, as in 'X-Api-Key'."
         raise ConfigurationError(message)
 
 

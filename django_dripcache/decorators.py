@@ -11,6 +11,7 @@ from .client import CacheClient
 from .exceptions import InvalidKeyError
 from .freshness import Freshness
 from .kept import KeptView, Rules
+from .limiting import rate_limit as rate_limit  # noqa: PLC0414 - it is for others
 from .manager import CacheManager
 from .policy import to_milliseconds
 

@@ -1,4 +1,4 @@
-"""Middleware: a bound for what the cache may cost a request."""
+"""Middleware: a bound for what the cache may cost a request, and limits of how many requests there may be."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 
 from .conf import get_settings
 from .deadline import budget
+from .limiting import acheck, check, show
 from .policy import to_seconds
+from .rules import find_by_path, find_by_view, get_rules
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
     from django.http.response import HttpResponseBase
 
 
@@ -51,3 +53,44 @@ class CacheBudgetMiddleware:
             return await self.get_response(request)  # type: ignore[misc, no-any-return]
         with budget(to_seconds(limit)):
             return await self.get_response(request)  # type: ignore[misc, no-any-return]
+
+
+class RateLimitMiddleware:
+    """
+    Answer 429 to a request that a rule of ``DRIPCACHE["RATE_LIMITS"]`` denies.
+
+    Rules that need no view are asked before any middleware that stands after this one, so also for paths that nothing
+    answers; rules about a view, when Django has found it. Put it after AuthenticationMiddleware if a rule asks for the
+    user, else as early as can be.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
+        self.get_response = get_response
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)
+            self.process_view = self.aprocess_view  # type: ignore[assignment,method-assign]
+        get_rules()  # a rule that cannot work is told when the site starts
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        """Answer a request, or deny it by the rules that need no view."""
+        if self.is_async:
+            return self.__acall__(request)
+        response = check(request, find_by_path(request))
+        return show(request, self.get_response(request) if response is None else response)
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        """See __call__()."""
+        response = await acheck(request, find_by_path(request))
+        return show(request, await self.get_response(request) if response is None else response)  # type: ignore[misc]
+
+    def process_view(self, request: HttpRequest, *_: object) -> HttpResponse | None:
+        """Deny a request by the rules about its view. It is called by Django."""
+        return check(request, find_by_view(request))
+
+    async def aprocess_view(self, request: HttpRequest, *_: object) -> HttpResponse | None:
+        """See process_view()."""
+        return await acheck(request, find_by_view(request))

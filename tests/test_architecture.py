@@ -38,11 +38,11 @@ LAYERS = {
     ),
     "domain": (
         "arguments backend bulk client fragments invalidation kept limiter locks manager members memo namespace pages "
-        "redis_base redis_client services services.* shortcuts tasks testing testing.* watch"
+        "redis_base redis_client routes rules services services.* shortcuts tasks testing testing.* visitors watch"
     ),
     "edges": (
-        "admin admin.* apps checks contrib contrib.* decorators management management.* middleware migrations "
-        "migrations.* models templatetags templatetags.* urls views"
+        "admin admin.* apps checks contrib contrib.* decorators limiting management management.* middleware migrations "
+        "migrations.* models refusals templatetags templatetags.* urls views"
     ),
     "package": "__init__",
 }

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 from celery import Celery
+from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core import checks as django_checks
 from django.core.cache import caches
 from django.core.management import call_command
@@ -21,7 +22,7 @@ from django.test import override_settings
 
 from django_dripcache import CacheManager, checks
 from django_dripcache import broker as broker_module
-from django_dripcache.checks import HINTS, check_server, check_settings
+from django_dripcache.checks import HINTS, check_limits, check_server, check_settings
 from django_dripcache.connections import close_all
 
 from .conftest import use_server
@@ -246,6 +247,89 @@ def test_e005_an_alias_that_encrypts_without_a_key():
         assert ids(plain()) == ["E005"]
     with override_settings(CACHES=aliases, DRIPCACHE={"ENCRYPTION_KEYS": ["k" * 32]}):
         assert plain() == []
+
+
+# Rate limits
+
+OUR_MIDDLEWARE = "django_dripcache.middleware.RateLimitMiddleware"
+SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
+AUTH = "django.contrib.auth.middleware.AuthenticationMiddleware"
+RULE = {"name": "one", "rate": "5/m", "key": "ip"}
+
+
+class Derived(AuthenticationMiddleware):
+    pass
+
+
+def limited(*rules, middleware=(SESSIONS, AUTH, OUR_MIDDLEWARE), cache=OURS, **settings):
+    with override_settings(
+        CELERY_BROKER_URL=NOBODY,
+        CACHES={"default": cache, "shared": OURS},
+        DRIPCACHE={"RATE_LIMITS": rules},
+        MIDDLEWARE=middleware,
+        **settings,
+    ):
+        return check_limits(app_configs=None)
+
+
+def test_limits_that_are_set_up_well_have_nothing_to_hear():
+    rules = [RULE, {**RULE, "name": "two", "key": "user"}, {**RULE, "name": "three", "view": "admin:index"}]
+    assert limited(*rules) == []
+    assert check_limits in django_checks.registry.registry.get_checks()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"rate": "often"}, {"key": "usr"}, {"path": "//"}, {"methd": []}, {"key": "no.such.function"}], ids=str
+)
+def test_e003_a_wrong_rule(wrong):
+    with use_server(NOBODY, RATE_LIMITS=[{**RULE, **wrong}]):
+        assert ids(plain()) == ["E003"]
+        assert check_limits(app_configs=None) == []
+
+
+def test_e003_a_wrong_number_of_proxies_or_header():
+    for wrong in ({"TRUSTED_PROXIES": -1}, {"TRUSTED_PROXY_HEADER": "X Real"}, {"TRUSTED_PROXY_HEADER": ""}):
+        with use_server(NOBODY, **wrong):
+            assert ids(plain()) == ["E003"]
+
+
+def test_e006_a_view_that_has_no_url():
+    (message,) = limited({**RULE, "view": "admin:index"}, {**RULE, "name": "two", "view": "admin:indx"})
+    assert ids([message]) == ["E006"]
+    assert "'two'" in message.msg
+    assert "'admin:indx'" in message.msg
+    assert limited({**RULE, "view": "django.contrib.admin.sites.AdminSite.index"}) == []
+
+
+@pytest.mark.parametrize("urls", [None, "no.such.module", "tests.test_checks"])
+def test_e006_not_where_django_cannot_read_the_urls(urls):
+    assert limited({**RULE, "view": "nothing"}, ROOT_URLCONF=urls) == []
+
+
+@pytest.mark.parametrize("asks", [{"key": "user"}, {"key": "user_or_ip"}, {"exempt": ["staff"]}], ids=str)
+def test_e007_a_limit_that_asks_for_the_user_too_early(asks):
+    for authentication in (AUTH, f"{__name__}.Derived"):
+        early = (OUR_MIDDLEWARE, SESSIONS, authentication)
+        assert ids(limited({**RULE, **asks}, middleware=early)) == ["E007"]
+    assert limited(RULE, middleware=early) == []
+    assert limited({**RULE, **asks, "view": "admin:index"}, middleware=early) == []
+
+
+def test_e007_not_where_the_site_has_users_of_its_own():
+    assert limited({**RULE, "key": "user"}, middleware=(OUR_MIDDLEWARE, "no.such.Middleware")) == []
+
+
+def test_e008_limits_in_another_cache():
+    assert ids(limited(RULE, cache=LOCMEM)) == ["E008"]
+    assert limited(cache=LOCMEM) == []
+
+
+def test_w004_limits_that_nobody_asks():
+    assert ids(limited(RULE, middleware=(SESSIONS, AUTH))) == ["W004"]
+    assert limited(middleware=(SESSIONS, AUTH)) == []
+
+
+# What is set up
 
 
 def test_w001_no_alias_is_ours():

@@ -76,6 +76,8 @@ def test_the_settings_that_were_read_cannot_be_changed(name):
         ("SHAREPOOL", "SHARE_POOL"),
         ("FOREVER", "FOREVER_TTL"),
         ("on_outage", "ON_OUTAGE"),
+        ("RATE_LIMIT", "RATE_LIMITS"),
+        ("TRUSTED_PROXYS", "TRUSTED_PROXIES"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest_one(given, nearest):
@@ -98,6 +100,10 @@ def test_a_name_is_refused_with_the_place_where_it_was_given():
         ConfigurationError, match=r"^CACHES\['OPTIONS'\] has no 'SOCKT_TIMEOUT'\. Did you mean 'SOCKET_TIMEOUT'"
     ):
         refuse_unknown("CACHES['OPTIONS']", ["SOCKT_TIMEOUT"], ["SOCKET_TIMEOUT", "ON_OUTAGE"])
+    with pytest.raises(ConfigurationError, match=r"^it has no 'ALGORITM'\. Did you mean 'algorithm'\?$"):
+        refuse_unknown("it", ["ALGORITM"], ["algorithm"])
+    with pytest.raises(ConfigurationError, match=r"^it has no 'ALGORITHM'\. Did you mean 'algorithm'\?$"):
+        refuse_unknown("it", ["ALGORITHM"], ["algorithm"])
     refuse_unknown("CACHES['OPTIONS']", ["ON_OUTAGE"], ["SOCKET_TIMEOUT", "ON_OUTAGE"])
     refuse_unknown("CACHES['OPTIONS']", [], [])
 
@@ -120,7 +126,11 @@ def test_a_name_is_refused_with_the_place_where_it_was_given():
         ("NAMESPACE", "shop"),
         ("ON_OUTAGE", "raise"),
         ("ON_OUTAGE", "fallback"),
+        ("RATE_LIMIT_HEADERS", True),
+        ("RATE_LIMITS", []),
         ("SHARE_POOL", False),
+        ("TRUSTED_PROXIES", 2),
+        ("TRUSTED_PROXY_HEADER", "Forwarded"),
     ],
 )
 def test_a_value_of_the_right_type_is_taken_as_it_is(name, value):
@@ -146,6 +156,13 @@ def test_a_value_of_the_right_type_is_taken_as_it_is(name, value):
         ("NAMESPACE", b"shop", "str"),
         ("ON_OUTAGE", None, "str"),
         ("ON_OUTAGE", True, "str"),
+        ("RATE_LIMIT_HEADERS", 1, "bool"),
+        ("RATE_LIMITS", {}, "list or tuple"),
+        ("RATE_LIMITS", None, "list or tuple"),
+        ("TRUSTED_PROXIES", True, "int"),
+        ("TRUSTED_PROXIES", "1", "int"),
+        ("TRUSTED_PROXIES", None, "int"),
+        ("TRUSTED_PROXY_HEADER", None, "str"),
         ("SHARE_POOL", 1, "bool"),
         ("SHARE_POOL", 0, "bool"),
         ("SHARE_POOL", None, "bool"),
@@ -172,6 +189,15 @@ def test_a_number_of_bytes_begins_at_one(name, value):
 def test_a_forever_that_is_over_at_once_is_refused(value):
     # timeout=None would delete, persist() too.
     assert "DRIPCACHE['FOREVER_TTL']" in refused(FOREVER_TTL=value)
+
+
+def test_a_number_of_proxies_begins_at_zero():
+    assert "DRIPCACHE['TRUSTED_PROXIES'] is -1. Allowed is a number from 0 up." in refused(TRUSTED_PROXIES=-1)
+
+
+@pytest.mark.parametrize("value", ["", "X Forwarded For", "X_Forwarded_For", "X-Forwarded-For\n", "X:", "\u00dc"])
+def test_a_header_has_a_name(value):
+    assert f"DRIPCACHE['TRUSTED_PROXY_HEADER'] is {value!r}. Allowed" in refused(TRUSTED_PROXY_HEADER=value)
 
 
 @pytest.mark.parametrize("value", ["", "Raise", "ignore", "fallback "])

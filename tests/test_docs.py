@@ -570,6 +570,7 @@ PAGES_THAT_RUN = [
     "manager",
     "memoize",
     "outages",
+    "rate-limits",
     "sessions",
     "signals",
     "stampedes",

@@ -20,7 +20,7 @@ class Command(BaseCommand):
     """Runs one subcommand, and ends with its exit code: 0 if all is well."""
 
     help = "Look at the cache, and at what it shares with Celery."
-    requires_system_checks: list[str] = []  # noqa: RUF012 - Django's own attribute; the doctor reports what they find
+    requires_system_checks: Any = []  # noqa: RUF012 - Django's own attribute; the doctor reports what they find
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add a parser for each subcommand."""
