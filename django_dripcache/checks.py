@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 OLDEST: Final = (6, 2)
 
 _LIMITER: Final = "django_dripcache.middleware.RateLimitMiddleware"
+_OUTAGE: Final = "django_dripcache.contrib.sessions.SessionOutageMiddleware"
+_SESSIONS: Final = "django.contrib.sessions.middleware.SessionMiddleware"
 _AUTHENTICATION: Final = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
 HINTS: Final = {
@@ -50,6 +52,7 @@ HINTS: Final = {
     "dripcache.W002": "Put 'django_dripcache' before the app that uses Celery while it starts, in INSTALLED_APPS.",
     "dripcache.W003": "Give both aliases the same options, or none to one of them.",
     "dripcache.W004": "Add 'django_dripcache.middleware.RateLimitMiddleware' to MIDDLEWARE.",
+    "dripcache.W005": "Put 'django_dripcache.contrib.sessions.SessionOutageMiddleware' before SessionMiddleware.",
     "dripcache.W010": "Start Redis, or fix the address. Until then the cache answers with fallbacks.",
     "dripcache.W011": "Set maxmemory-policy to volatile-lru or volatile-ttl: Celery's queues have no ttl and stay.",
     "dripcache.W012": "Set maxmemory, with a maxmemory-policy of volatile-lru, so that the cache cannot fill the host.",
@@ -131,6 +134,17 @@ def check_limits(**_: Any) -> list[CheckMessage]:
         if names and rule.view not in names
     )
     return found
+
+
+@register(Tags.security)
+def check_sessions(**_: Any) -> list[CheckMessage]:
+    """Check that an outage of sessions that live in Redis alone is answered, and logs nobody out."""
+    ours, sessions = _places(_OUTAGE), _places(_SESSIONS)
+    if settings.SESSION_ENGINE != "django_dripcache.contrib.sessions" or not sessions:
+        return []
+    if ours and ours[0] < sessions[0]:
+        return []
+    return [_warning("dripcache.W005", "Pages that use the session end with an error while Redis cannot be used.")]
 
 
 def _places(name: str) -> list[int]:

@@ -22,7 +22,7 @@ from django.test import override_settings
 
 from django_dripcache import CacheManager, checks
 from django_dripcache import broker as broker_module
-from django_dripcache.checks import HINTS, check_limits, check_server, check_settings
+from django_dripcache.checks import HINTS, check_limits, check_server, check_sessions, check_settings
 from django_dripcache.connections import close_all
 
 from .conftest import use_server
@@ -327,6 +327,22 @@ def test_e008_limits_in_another_cache():
 def test_w004_limits_that_nobody_asks():
     assert ids(limited(RULE, middleware=(SESSIONS, AUTH))) == ["W004"]
     assert limited(middleware=(SESSIONS, AUTH)) == []
+
+
+SESSION = "django.contrib.sessions.middleware.SessionMiddleware"
+OUTAGE = "django_dripcache.contrib.sessions.SessionOutageMiddleware"
+
+
+@pytest.mark.parametrize(
+    ("middleware", "found"),
+    [((SESSION,), ["W005"]), ((SESSION, OUTAGE), ["W005"]), ((OUTAGE, SESSION), []), ((), [])],
+    ids=["without", "after", "before", "no sessions"],
+)
+def test_w005_sessions_that_an_outage_takes_down(middleware, found):
+    with override_settings(MIDDLEWARE=middleware, SESSION_ENGINE="django_dripcache.contrib.sessions"):
+        assert ids(check_sessions(app_configs=None)) == found
+    with override_settings(MIDDLEWARE=middleware, SESSION_ENGINE="django_dripcache.contrib.sessions_db"):
+        assert check_sessions(app_configs=None) == []
 
 
 # What is set up
