@@ -65,10 +65,8 @@ class RequestLimiter(RateLimiter):
         whole = yield from self._ask(names, rates, kind.cost, kind.algorithm, None, counts=True)
         standings = []
         told = set()
-        for (rule, rate, name), one in zip(limits, whole.rates or repeat(whole), strict=False):
+        for (rule, rate, name), decision in zip(limits, whole.rates or repeat(whole), strict=False):
             policy = rule.name if len(rule.rates) == 1 else f"{rule.name}:{rate}"
-            # Of a denial that is remembered, only the whole knows the time that is left.
-            decision = replace(one, retry_after=min(one.retry_after, whole.retry_after))
             standings.append(Standing(policy, rate, decision))
             if not decision and rule.name not in told:
                 told.add(rule.name)

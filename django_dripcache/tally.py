@@ -40,7 +40,7 @@ class Denials:
         if found is None or cost < found[1]:
             return None
         left = found[0] - time.monotonic()
-        return replace(found[2], retry_after=left) if left > 0 else None
+        return _later(found[2], found[2].retry_after - left) if left > 0 else None
 
     def remember(self, names: Names, cost: int, decision: Decision, since: float) -> None:
         """Remember a denial by the server, which was asked at ``since`` of ``time.monotonic()``."""
@@ -103,6 +103,16 @@ class Tallies:
         else:
             log.append((now, cost))
         return [sum(hits for _, hits in log), rate.window * 1_000_000, 0]
+
+
+def _later(decision: Decision, seconds: float) -> Decision:
+    """Return what a decision comes to when so many seconds have gone by."""
+    return replace(
+        decision,
+        retry_after=max(decision.retry_after - seconds, 0.0),
+        reset_after=max(decision.reset_after - seconds, 0.0),
+        rates=tuple(_later(one, seconds) for one in decision.rates),
+    )
 
 
 def _microseconds(seconds: float) -> int:

@@ -447,10 +447,15 @@ def test_what_is_denied_is_not_remembered_for_a_cheaper_hit(limits):
 
 
 def test_what_is_remembered_tells_the_time_that_is_left(limits):
-    limits.hit("key", "1/h")
-    first = limits.hit("key", "1/h").retry_after
+    limits.hit("key", "1/h, 5/d")
+    first = limits.hit("key", "1/h, 5/d")
     time.sleep(0.05)
-    assert limits.hit("key", "1/h").retry_after <= first - 0.05
+    later = limits.hit("key", "1/h, 5/d")
+    assert later.retry_after <= first.retry_after - 0.05
+    assert later.reset_after <= first.reset_after - 0.05
+    assert later.rates[0].retry_after == later.retry_after
+    assert (later.rates[1].allowed, later.rates[1].retry_after) == (True, 0.0)
+    assert later.rates[1].reset_after <= first.rates[1].reset_after - 0.05
 
 
 def test_so_many_denials_are_remembered_and_no_more(monkeypatch):
