@@ -89,8 +89,8 @@ def in_threads(
             progress(len(results))
         return results
     with ThreadPoolExecutor(at_once, "dripcache-gather") as executor:
-        futures = [executor.submit(copy_context().run, _outcome, piece, finish) for piece in work]
         try:
+            futures = [executor.submit(copy_context().run, _outcome, piece, finish) for piece in work]
             for count, future in enumerate(as_completed(futures), 1):
                 future.result()  # an interruption of a piece is the caller's
                 progress(count)
