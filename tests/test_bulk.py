@@ -238,10 +238,11 @@ def test_an_interrupted_warm_begins_nothing_more(redis_server, raw):
         from django_dripcache import cache
         from tests.processes import be_patient
         be_patient()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is begun without it
         began = []
         def load():
             began.append(1)
-            if len(began) in (2, 12):  # Python may lose one, in a place where nothing can be raised
+            if len(began) == 2:
                 os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.3)
         try:
@@ -251,7 +252,7 @@ def test_an_interrupted_warm_begins_nothing_more(redis_server, raw):
         """,
         redis_server.url,
     )
-    assert result <= 14
+    assert result <= 4
 
 
 def test_time_is_spent_side_by_side(here):
