@@ -578,6 +578,7 @@ PAGES_THAT_RUN = [
     "tasks",
     "templates",
     "testing",
+    "typed-values",
     "users",
     "views",
 ]
