@@ -2,19 +2,22 @@
 The questions that make the pages slow.
 
 Each scans the whole table and does trigonometry on every row. A site with a spatial index would not: the point here is
-an answer that is worth caching. All of them return plain JSON types, so that they are stored as JSON, which any client
-of Redis can read.
+an answer that is worth caching. The front page's are memoized, and a worker computes them anew. The others are cached
+by the views that ask them.
 """
 
 from __future__ import annotations
 
 import math
+import secrets
 from typing import Any
 
 from django.db.models import Avg, Count, Expression, F, Max, Min, Q, Sum, Window
 from django.db.models.functions import Cos, Radians, Rank, Sin
 
+from airports.caching import TAGS, computing
 from airports.models import Airport, Country
+from django_dripcache import memoize
 
 EARTH_RADIUS_KM = 6371.0088
 NEIGHBOURS = 10
@@ -43,6 +46,7 @@ def bearing(origin: Answer, target: Answer) -> float:
     return math.degrees(math.atan2(east, north)) % 360
 
 
+@computing()
 def airport_report(code: str) -> Answer:
     """
     Return the airport, its nearest neighbours, and how it compares with the rest of the world.
@@ -67,9 +71,15 @@ def airport_report(code: str) -> Answer:
     return {"airport": airport, "nearest": nearest, "rank": counts["higher"] + 1, "airports": counts["all"] + 1}
 
 
+@computing()
 def country_numbers(code: str) -> Answer:
-    """Return what is known of a country's airports as a whole."""
-    return Airport.objects.filter(country=code).aggregate(
+    """
+    Return what is known of a country's airports as a whole.
+
+    ``edition`` is another one whenever this was computed anew. Cards have no tags, as they are kept many at a time:
+    the edition in their keys voids them together with these numbers, which have tags.
+    """
+    numbers = Airport.objects.filter(country=code).aggregate(
         airports=Count("pk"),
         with_iata=Count("pk", filter=~Q(iata="")),
         zones=Count("timezone", distinct=True),
@@ -81,6 +91,7 @@ def country_numbers(code: str) -> Answer:
         south=Min("latitude"),
         visits=Sum("visits"),
     )
+    return {**numbers, "edition": secrets.token_hex(4)}
 
 
 def country_table() -> list[Answer]:
@@ -99,6 +110,8 @@ def country_table() -> list[Answer]:
     )
 
 
+@memoize(15, grace=3600, refresh="celery", tags=TAGS)
+@computing()
 def world_numbers() -> Answer:
     """Return the figures of the front page."""
     return Airport.objects.aggregate(
@@ -110,18 +123,20 @@ def world_numbers() -> Answer:
     )
 
 
+@memoize(15, grace=3600, refresh="celery", tags=TAGS)
+@computing()
 def most_visited(count: int = 10) -> list[Answer]:
     """Return the airports that were looked at most often."""
     rows = Airport.objects.filter(visits__gt=0).order_by("-visits", "code")
     return list(rows.values("code", "iata", "name", "visits", "country_id", "country__name")[:count])
 
 
+@computing()
 def cards(codes: list[str]) -> dict[str, Answer]:
     """Return a card of each airport, by code: the row and its rank by elevation within its country."""
     countries = Airport.objects.filter(code__in=codes).values("country")
     ranked = Airport.objects.filter(country__in=countries).annotate(
         rank=Window(Rank(), partition_by="country", order_by=F("elevation").desc())
     )
-    rows = ranked.values("code", "iata", "name", "city", "region", "elevation", "rank")
-    wanted = set(codes)
-    return {row["code"]: row for row in rows if row["code"] in wanted}
+    rows = {row["code"]: row for row in ranked.values("code", "iata", "name", "city", "region", "elevation", "rank")}
+    return {code: rows[code] for code in codes if code in rows}

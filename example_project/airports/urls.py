@@ -15,6 +15,7 @@ urlpatterns = [
     path("countries.csv", views.countries_csv, name="countries-csv"),
     path("search/", views.search, name="search"),
     path("preferences/", views.edit_preferences, name="preferences"),
+    path("preferences/log-out-elsewhere/", views.log_out_elsewhere, name="log-out-elsewhere"),
     path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
@@ -14,16 +15,15 @@ from django.core.paginator import Paginator
 from django.db.models import Case, Q, Value, When
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.cache import cache_page
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from kombu.exceptions import OperationalError
 
 from airports import geography, preferences
-from airports.caching import PageCache
+from airports.caching import TAGS, TTL, PageCache, computing
 from airports.forms import PreferenceForm
 from airports.models import Airport, Country, Preference
 from airports.tasks import record_visit
-from django_dripcache import cache
+from django_dripcache import cache, cached_view
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -37,12 +37,9 @@ log = logging.getLogger(__name__)
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """Show the world in numbers, and what people look at."""
+    """Show the world in numbers, and what people look at: nobody waits for newer figures, a worker computes them."""
     pages = PageCache(request)
-    context = {
-        "world": pages.get("world", geography.world_numbers),
-        "popular": pages.get("popular", geography.most_visited, ttl=15),
-    }
+    context = {"world": pages.call(geography.world_numbers), "popular": pages.call(geography.most_visited)}
     return respond(request, "airports/home.html", context, pages)
 
 
@@ -51,13 +48,13 @@ def airport(request: HttpRequest, code: str) -> HttpResponse:
     """Show an airport: cache-aside, with two answers of different reach. Celery records the visit."""
     pages = PageCache(request)
     try:
-        report = pages.get(f"airport:{code}", lambda: geography.airport_report(code))
+        report = pages.get(f"airport:{code}", partial(geography.airport_report, code))
     except Airport.DoesNotExist:
         raise Http404(f"There is no airport with the code {code!r}.") from None
     home_country = report["airport"]["country_code"]
     context = {
         **report,
-        "country": pages.get(f"country:{home_country}", lambda: geography.country_numbers(home_country)),
+        "country": pages.get(f"country:{home_country}", partial(geography.country_numbers, home_country)),
     }
     response = respond(request, "airports/airport.html", context, pages)
     task_id = count_visit(code)
@@ -73,7 +70,7 @@ def countries(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@cache_page(600)
+@cached_view(TTL, tags=TAGS)
 def countries_csv(_request: HttpRequest) -> HttpResponse:
     """Hand out all countries for a spreadsheet: the same for everybody, so the whole response is cached."""
     response = HttpResponse(content_type="text/csv; charset=utf-8")
@@ -92,12 +89,9 @@ def country(request: HttpRequest, code: str) -> HttpResponse:
     codes = found.airports.order_by("name", "code").values_list("code", flat=True)
     page = Paginator(codes, PER_PAGE).get_page(request.GET.get("page"))
     pages = PageCache(request)
-    context = {
-        "country": found,
-        "numbers": pages.get(f"country:{code}", lambda: geography.country_numbers(code)),
-        "page": page,
-        "cards": pages.get_many({item: f"card:{item}" for item in page}, geography.cards),
-    }
+    numbers = pages.get(f"country:{code}", partial(geography.country_numbers, code))
+    cards = pages.get_many(f"cards:{numbers['edition']}", list(page), geography.cards)
+    context = {"country": found, "numbers": numbers, "page": page, "cards": cards.values()}
     return respond(request, "airports/country.html", context, pages)
 
 
@@ -108,7 +102,8 @@ async def search(request: HttpRequest) -> HttpResponse:
     pages = PageCache(request)
 
     async def look_up() -> list[dict[str, Any]]:
-        return [row async for row in matches(query)]
+        with computing():
+            return [row async for row in matches(query)]
 
     context = {
         "query": query,
@@ -122,7 +117,7 @@ async def search(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit_preferences(request: HttpRequest) -> HttpResponse:
-    """Change how the site looks to oneself."""
+    """Change how the site looks to oneself, and see where one is logged in."""
     current = preferences.load(request.user)
     form = PreferenceForm(
         request.POST or None, instance=Preference(user=request.user, units=current.units, theme=current.theme)
@@ -131,7 +126,18 @@ def edit_preferences(request: HttpRequest) -> HttpResponse:
         preferences.save(request.user, preferences.Preferences(**form.cleaned_data))
         messages.success(request, "Your preferences are saved.")
         return redirect("preferences")
-    return render(request, "airports/preferences.html", {"form": form})
+    session = request.session
+    logins = session.sessions.list_for_user(request.user, current=session.session_key)
+    return render(request, "airports/preferences.html", {"form": form, "logins": logins})
+
+
+@login_required
+@require_POST
+def log_out_elsewhere(request: HttpRequest) -> HttpResponse:
+    """End all sessions of a user but this one."""
+    ended = request.session.sessions.delete_for_user(request.user, keep=request.session.session_key)
+    messages.success(request, f"Logged out in {ended} other place{'' if ended == 1 else 's'}.")
+    return redirect("preferences")
 
 
 def count_visit(code: str) -> str | None:

@@ -82,6 +82,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "airports.middleware.remember_client",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -136,7 +137,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # ... is the cache, too. There is no LOCATION: the broker's is taken.
 CACHES = {"default": {"BACKEND": "django_dripcache.backend.DripCache"}}
 DRIPCACHE = {"CELERY_APP": "config.celery:app"}
-SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+SESSION_ENGINE = "django_dripcache.contrib.sessions_db"
 
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
