@@ -5,7 +5,7 @@ VERBS = backend breaker bulk codecs compute_once deadline encryption flight heal
 	middleware outage signals
 RESTRICTED = $(VERBS:%=tests/test_%.py) tests/services
 
-.PHONY: help demo test lint types docs django-suite restricted plugin foreign benchmarks browser check clean
+.PHONY: help demo test lint types docs django-suite restricted faults plugin foreign benchmarks browser check clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -38,13 +38,16 @@ foreign: $(VENV)/.foreign  ## Run the tests of DRF's throttles and of django-rat
 benchmarks: $(VENV)/.bench  ## Measure rate limits beside those of others
 	@$(RUN) -m benchmarks.limits $(ARGS)
 
+faults: $(VENV)/.test  ## Run every verb through every fault of a server
+	@$(RUN) -m pytest -n 2 $(ARGS) tests/faults
+
 plugin: $(VENV)/.test  ## Run whole projects' tests with the plugin for pytest
 	@$(RUN) -m pytest -n 2 $(ARGS) tests/plugin
 
 browser: $(VENV)/.browser  ## Look at the pages in a headless Chromium
 	@$(RUN) -m pytest tests/browser $(ARGS)
 
-check: lint types docs test plugin django-suite  ## Everything but the browser
+check: lint types docs test faults plugin django-suite  ## Everything but the browser
 
 clean:  ## Remove what was made
 	rm -rf $(VENV) .cache .tox .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist docs/_build example_project/var
