@@ -21,10 +21,12 @@ from asgiref.sync import sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
 from redis.exceptions import ResponseError
 
+from ._counted import Exchanging, Loading
 from ._replay import Replaying, may_replay
 from ._replies import checked, commands, lost, merge
 from .beside import in_task, in_tasks, in_thread, in_threads
 from .codecs import MISS
+from .counts import COUNTS
 from .deadline import timeout
 from .exceptions import CacheUnavailableError
 from .flight import NOBODY
@@ -104,14 +106,16 @@ async def _aexecute(step: Step, link: Link) -> Any:
 
 
 def _load(step: Load, link: Link) -> Any:
-    return step.loader() if step.once is None else link.flights.run(step.once, step.loader)
+    with Loading(step.key):
+        return step.loader() if step.once is None else link.flights.run(step.once, step.loader)
 
 
 async def _aload(step: Load, link: Link) -> Any:
-    if step.once is not None:
-        return await link.flights.arun(step.once, step.loader)
-    value = step.loader()
-    return await value if inspect.isawaitable(value) else value
+    with Loading(step.key):
+        if step.once is not None:
+            return await link.flights.arun(step.once, step.loader)
+        value = step.loader()
+        return await value if inspect.isawaitable(value) else value
 
 
 def _wait(step: Wait, link: Link) -> Any:
@@ -157,14 +161,14 @@ async def _agather(step: Gather, link: Link) -> list[tuple[Any, Exception | None
 
 
 def _encode(step: Encode, link: Link) -> bytes | None:
-    return _bounded(step.codec.encode(step.value, step.key), link)
+    return _bounded(step.codec.encode(step.value, step.key), step.key, link)
 
 
 async def _aencode(step: Encode, link: Link) -> bytes | None:
     try:
         return _encode(step, link)
     except SynchronousOnlyOperation:
-        return _bounded(await sync_to_async(step.codec.encode)(step.value, step.key), link)
+        return _bounded(await sync_to_async(step.codec.encode)(step.value, step.key), step.key, link)
 
 
 def _note(step: Note, link: Link) -> None:
@@ -199,28 +203,31 @@ _AHERE: Final[dict[type, Callable[[Any, Link], Awaitable[Any]]]] = {
 """What is done in this process; all else is asked of the server."""
 
 
-def _bounded(raw: bytes, link: Link) -> bytes | None:
+def _bounded(raw: bytes, key: bytes, link: Link) -> bytes | None:
     if link.max_value_bytes is None or len(raw) <= link.max_value_bytes:
+        COUNTS.stored(key, len(raw))
         return raw
     link.refused(TOO_LARGE, f"a value of {len(raw)} bytes is over MAX_VALUE_BYTES")
     return None
 
 
 def _send(step: Exchange, link: Link) -> Reply:
-    with link.call():
-        replies = _exchange(commands(step), link)
-        if again := lost(step, replies):
-            replies = merge(replies, _exchange(again, link))
-    return _answer(step, replies, link)
+    with Exchanging(step):
+        with link.call():
+            replies = _exchange(commands(step), link)
+            if again := lost(step, replies):
+                replies = merge(replies, _exchange(again, link))
+        return _answer(step, replies, link)
 
 
 async def _asend(step: Exchange, link: Link) -> Reply:
-    with link.call() as call:
-        async with timeout(call.deadline - time.monotonic()):
-            replies = await _aexchange(commands(step), link)
-            if again := lost(step, replies):
-                replies = merge(replies, await _aexchange(again, link))
-    return _answer(step, replies, link)
+    with Exchanging(step):
+        with link.call() as call:
+            async with timeout(call.deadline - time.monotonic()):
+                replies = await _aexchange(commands(step), link)
+                if again := lost(step, replies):
+                    replies = merge(replies, await _aexchange(again, link))
+        return _answer(step, replies, link)
 
 
 def _exchange(sent: list[Command], link: Link) -> list[Reply]:

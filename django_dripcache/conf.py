@@ -19,6 +19,8 @@ from django.core.signals import setting_changed
 
 from .codecs import PickleCodec
 from .exceptions import ConfigurationError
+from .groups import MOST as MOST_GROUPS
+from .groups import MOST_TEXT as LONGEST_GROUP
 from .policy import to_seconds
 
 if TYPE_CHECKING:
@@ -46,6 +48,9 @@ class Settings:
     RATE_LIMITS: Sequence[Mapping[str, Any]] = ()
     REQUEST_BUDGET: Seconds | None = 0.5
     SHARE_POOL: bool = True
+    SHOW_ADDRESSES: bool = False
+    STATS_GROUPS: Mapping[str, str] = field(default_factory=dict)
+    STATS_INTERVAL: Seconds | None = 10
     TASK_BUDGET: Seconds | None = 5.0
     TRUSTED_PROXIES: int = 0
     TRUSTED_PROXY_HEADER: str = "X-Forwarded-For"
@@ -65,6 +70,9 @@ _ALLOWED: dict[str, tuple[type, ...]] = {
     "RATE_LIMITS": (list, tuple),
     "REQUEST_BUDGET": (int, float, timedelta, type(None)),
     "SHARE_POOL": (bool,),
+    "SHOW_ADDRESSES": (bool,),
+    "STATS_GROUPS": (dict,),
+    "STATS_INTERVAL": (int, float, timedelta, type(None)),
     "TASK_BUDGET": (int, float, timedelta, type(None)),
     "TRUSTED_PROXIES": (int,),
     "TRUSTED_PROXY_HEADER": (str,),
@@ -161,7 +169,7 @@ def _parse(given: _Hidden) -> Settings:
             raise ConfigurationError(message)
     parsed = Settings(**given.value)
     check_on_outage("DRIPCACHE['ON_OUTAGE']", parsed.ON_OUTAGE)
-    for name in ("FOREVER_TTL", "REQUEST_BUDGET", "TASK_BUDGET"):
+    for name in ("FOREVER_TTL", "REQUEST_BUDGET", "STATS_INTERVAL", "TASK_BUDGET"):
         length = getattr(parsed, name)
         if length is not None and not to_seconds(length) > 0:
             message = f"DRIPCACHE[{name!r}] is {length!r}. Allowed is more than 0 seconds, or None."
@@ -171,14 +179,27 @@ def _parse(given: _Hidden) -> Settings:
         if number is not None and number < 1:
             message = f"DRIPCACHE[{name!r}] is {number!r}. Allowed is a number of bytes from 1 up."
             raise ConfigurationError(message)
-    if parsed.WORKERS < 1:
-        message = f"DRIPCACHE['WORKERS'] is {parsed.WORKERS!r}. Allowed is a number of processes from 1 up."
-        raise ConfigurationError(message)
-    if parsed.TRUSTED_PROXIES < 0:
-        message = f"DRIPCACHE['TRUSTED_PROXIES'] is {parsed.TRUSTED_PROXIES!r}. Allowed is a number from 0 up."
-        raise ConfigurationError(message)
+    for name, least, unit in (("WORKERS", 1, "processes"), ("TRUSTED_PROXIES", 0, "proxies")):
+        number = getattr(parsed, name)
+        if number < least:
+            message = f"DRIPCACHE[{name!r}] is {number!r}. Allowed is a number of {unit} from {least} up."
+            raise ConfigurationError(message)
     check_header("DRIPCACHE['TRUSTED_PROXY_HEADER']", parsed.TRUSTED_PROXY_HEADER)
+    _check_groups(parsed.STATS_GROUPS)
     return parsed
+
+
+def _check_groups(groups: Mapping[Any, Any]) -> None:
+    for name, pattern in groups.items():
+        if not (isinstance(name, str) and isinstance(pattern, str) and 0 < len(name) <= LONGEST_GROUP and pattern):
+            message = (
+                f"DRIPCACHE['STATS_GROUPS'] has {name!r}: {pattern!r}. Allowed is a name of 1 to {LONGEST_GROUP} "
+                "characters and a glob over keys up to their last colon, as in {'prices': 'product:*:prices:'}."
+            )
+            raise ConfigurationError(message)
+    if len(groups) > MOST_GROUPS:
+        message = f"DRIPCACHE['STATS_GROUPS'] has {len(groups)} groups. Allowed are {MOST_GROUPS}."
+        raise ConfigurationError(message)
 
 
 def _fault(name: str, value: Any) -> str:

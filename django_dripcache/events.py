@@ -1,17 +1,21 @@
-"""What flows tell of the keys that they read and void, to the one who listens; nobody does at first."""
+"""What flows tell of the keys that they read and void: it is counted, and told to the one who listens."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal
+
+from .counts import COUNTS, DELETE, HIT, MISS, STALE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-Event: TypeAlias = Literal["hit", "miss", "stale", "invalidated"]
+Event = Literal["hit", "miss", "stale", "invalidated"]
+
+_PLACES: Final[dict[Event, int]] = {"hit": HIT, "miss": MISS, "stale": STALE, "invalidated": DELETE}
 
 
 class Ear:
-    """The one who listens: called with an event and the names in Redis that it is about."""
+    """The one who listens: called with an event and the names in Redis that it is about; nobody does at first."""
 
     __slots__ = ("hear",)
 
@@ -19,17 +23,19 @@ class Ear:
         self.hear: Callable[[Event, Iterable[bytes]], None] | None = None
 
 
-EAR = Ear()
+EAR: Final = Ear()
 
 
 def tell(event: Event, *names: bytes) -> None:
     """Tell of an event."""
+    place = _PLACES[event]
+    for name in names:
+        COUNTS.of_key(name)[place] += 1
     if EAR.hear is not None:
         EAR.hear(event, names)
 
 
 def tell_apart(names: Iterable[bytes], found: Iterable[object], nothing: object) -> None:
     """Tell of many reads: those that found ``nothing`` are misses."""
-    if EAR.hear is not None:
-        for name, value in zip(names, found, strict=True):
-            EAR.hear("miss" if value is nothing else "hit", (name,))
+    for name, value in zip(names, found, strict=True):
+        tell("miss" if value is nothing else "hit", name)

@@ -8,10 +8,12 @@ from weakref import WeakKeyDictionary
 
 from ._drive import arun, run
 from .conf import get_settings
+from .counts import ALLOWED, COUNTS, DEGRADED, DENIED
 from .exceptions import CacheUnavailableError, ConfigurationError, RateLimitExceededError
 from .flows import limits
 from .flows.steps import Refused
 from .rates import ALGORITHMS, Decision, decide, parse
+from .secrecy import digest
 from .services.base import Service
 from .signals import tell_limited
 from .tally import Denials, Tallies
@@ -25,6 +27,7 @@ OnLimitOutage: TypeAlias = Literal["local", "open", "closed", "raise"]
 """Who decides while Redis cannot be used: this process alone, or nobody: all hits are allowed, or none, or raise."""
 
 _CLOSED_FOR: Final = 1.0
+_SHOWN: Final = 16
 
 
 class _Memory:
@@ -50,6 +53,8 @@ class RateLimiter(Service):
     limit divided by ``DRIPCACHE["WORKERS"]``; ``"open"``, where all hits are allowed; ``"closed"``, where none is; or
     ``"raise"``, which is a CacheUnavailableError.
 
+    ``name`` is what its decisions are counted under in the figures, by default the rate.
+
     A hit is one round trip, for any number of rates; one that is denied is remembered, so that the same hit costs none
     until it may be allowed. Decisions are told as the signal ``rate_limited`` where they deny.
     """
@@ -62,8 +67,10 @@ class RateLimiter(Service):
         *,
         algorithm: Algorithm = "sliding-window",
         on_outage: OnLimitOutage = "local",
+        name: str = "",
     ) -> None:
         super().__init__(alias)
+        self.name = name
         _check("RateLimiter(algorithm=...)", algorithm, ALGORITHMS)
         _check("RateLimiter(on_outage=...)", on_outage, get_args(OnLimitOutage))
         self.algorithm: Algorithm = algorithm
@@ -146,8 +153,10 @@ class RateLimiter(Service):
         names = self._limits(key, rates, algorithm)
         _check_cost(rates, cost, burst, algorithm or self.algorithm)
         decision = yield from self._ask(names, rates, cost, algorithm or self.algorithm, burst, counts=counts)
-        if counts and not decision:
-            tell_limited(names[0], decision)
+        if counts:
+            count(self.name or rate, key, decision)
+            if not decision:
+                tell_limited(names[0], decision)
         return decision
 
     def _ask(
@@ -192,6 +201,17 @@ class RateLimiter(Service):
         names = self._limits(key, parse(rate), algorithm)
         self._memory.denials.forget(names)
         return (yield from limits.reset(names))
+
+
+def count(rule: str, key: str, decision: Decision) -> None:
+    """Count what a rule decided about a key, for the figures."""
+    cell = COUNTS.of("l", rule)
+    cell[ALLOWED if decision else DENIED] += 1
+    if decision.degraded:
+        cell[DEGRADED] += 1
+    if not decision:
+        shows = key.startswith("ip:") and get_settings().SHOW_ADDRESSES
+        COUNTS.deny(rule, key.removeprefix("ip:") if shows else digest("limits", key)[:_SHOWN])
 
 
 def _enforced(decision: Decision) -> Decision:

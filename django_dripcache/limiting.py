@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 from ._drive import arun, run
 from .conf import get_settings
 from .flows.steps import Load
-from .limiter import RateLimiter
+from .limiter import RateLimiter, count
 from .refusals import Standing, refuse, tell
 from .routes import get_view_name
 from .rules import OUTAGES, make_rule
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, HttpResponse
 
-    from .rates import Algorithm
+    from .rates import Algorithm, Decision
     from .rules import Asked, Rule
     from .typing import Flow, Link
     from .visitors import Asking
@@ -64,13 +64,16 @@ class RequestLimiter(RateLimiter):
         names, rates = tuple(name for *_, name in limits), tuple(rate for _, rate, _ in limits)
         whole = yield from self._ask(names, rates, kind.cost, kind.algorithm, None, counts=True)
         standings = []
-        told = set()
+        denied: dict[str, Decision] = {}
         for (rule, rate, name), decision in zip(limits, whole.rates or repeat(whole), strict=False):
             policy = rule.name if len(rule.rates) == 1 else f"{rule.name}:{rate}"
             standings.append(Standing(policy, rate, decision))
-            if not decision and rule.name not in told:
-                told.add(rule.name)
+            if not decision and rule.name not in denied:
+                denied[rule.name] = decision
                 tell_limited(name, decision)
+        for rule, who in hits:
+            if whole or rule.name in denied:
+                count(rule.name, who, denied.get(rule.name, whole))
         return standings
 
 

@@ -23,6 +23,7 @@ from celery import shared_task
 from kombu.utils.json import dumps, loads
 
 from .broker import celery_app
+from .counts import COUNTS, DROPPED, REFRESHED
 from .exceptions import ConfigurationError
 from .secrecy import digest, digests
 
@@ -74,7 +75,9 @@ def refresh(path: str, call: str, mac: str) -> bool:
     except (ImportError, AttributeError, TypeError) as error:
         logger.warning("%s is not there as it was when a refresh was asked for: it is left undone. %s", path, error)
         return False
-    return bool(memoized.run_queued(args, kwargs))
+    done = bool(memoized.run_queued(args, kwargs))
+    COUNTS.of("t", NAME)[REFRESHED if done else DROPPED] += 1
+    return done
 
 
 def find(path: str) -> Any:

@@ -28,17 +28,18 @@ MAX_LINES = 300
 # From the bottom up: a module may import from its own layer and from those below.
 LAYERS = {
     "pure": (
-        "address beside codecs context deadline encryption entry events exceptions flight freshness journal keys "
-        "outcomes policy rates signed tally typing"
+        "address beside codecs context counts deadline encryption entry events exceptions flight freshness groups "
+        "histogram journal keys outcomes policy rates signed tally typing"
     ),
     "flows": "flows flows.*",
-    "driver": "_drive _replay _replies",
+    "driver": "_counted _drive _replay _replies",
     "wiring": (
         "breaker broker conf connections lending lent near outage pools secrecy server signals sockets stats transport"
     ),
     "domain": (
         "arguments backend bulk client fragments invalidation kept limiter locks manager members memo namespace pages "
-        "redis_base redis_client routes rules services services.* shortcuts tasks testing testing.* visitors watch"
+        "recorder redis_base redis_client routes rules services services.* shortcuts tasks testing testing.* traffic "
+        "visitors watch"
     ),
     "edges": (
         "admin admin.* apps checks contrib contrib.* decorators limiting management management.* middleware migrations "

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Literal
 
 from celery import shared_task
-from celery.signals import task_postrun, task_prerun
+from celery.signals import task_postrun, task_prerun, worker_process_shutdown
 from kombu.pools import reset
 
 from ..backend import configured_aliases, get_alias_server
@@ -15,6 +15,7 @@ from ..conf import get_settings
 from ..deadline import BUDGET, Budget
 from ..exceptions import ConfigurationError
 from ..policy import to_seconds
+from ..recorder import RECORDER
 from ..transport import install as install_transport
 from .celery_rules import Cached, Limited, Unique
 from .celery_task import CacheTask
@@ -38,6 +39,7 @@ def install(app: Celery | None = None) -> None:
     """
     task_prerun.connect(_begin_task, weak=False, dispatch_uid="django_dripcache")
     task_postrun.connect(_end_task, weak=False, dispatch_uid="django_dripcache")
+    worker_process_shutdown.connect(_end_process, weak=False, dispatch_uid="django_dripcache")
     with contextlib.suppress(ConfigurationError):  # the checks report what is wrong; Celery must work all the same
         if not get_settings().SHARE_POOL:
             return
@@ -68,6 +70,11 @@ def _begin_task(task_id: str, **_: Any) -> None:
 
 def _end_task(task_id: str, **_: Any) -> None:
     BUDGET.set(_outer.pop(task_id, None))
+
+
+def _end_process(**_: Any) -> None:
+    """Send what a child of a worker has counted: it ends without further ado."""
+    RECORDER.close()
 
 
 def _locate_all() -> None:

@@ -16,6 +16,7 @@ from celery.utils.time import maybe_make_aware
 from kombu.utils.uuid import uuid
 
 from ..codecs import MISS
+from ..counts import CACHED, COUNTS, DELAYED, DROPPED, RAN
 from ..exceptions import CacheUnavailableError, DuplicateTaskError
 from ..flows.tasks import claim, release
 from ..limiter import RateLimiter
@@ -72,11 +73,13 @@ class CacheTask(Task):  # type: ignore[misc]
         if self.cached is not None and not any(options.get(name) for name in _CANVAS):
             kept = _store(self.cached.alias).get(call_key(self, self.cached.key, args, kwargs), MISS)
             if kept is not MISS:
+                self._count(CACHED)
                 return EagerResult(task_id, kept, states.SUCCESS, name=self.name)
         if self.unique is None:
             return super().apply_async(args, kwargs, task_id, **options)
         holder = self._claim(self.unique, task_id, args, kwargs, _delay(options))
         if holder != task_id:
+            self._count(DROPPED)
             return self._answer_duplicate(self.unique, args, kwargs, holder)
         try:
             return super().apply_async(args, kwargs, task_id, **options)
@@ -93,6 +96,7 @@ class CacheTask(Task):  # type: ignore[misc]
             return self._run_cached(args, kwargs)
         holder = self._claim(self.unique, request.id, args, kwargs)
         if holder != request.id:
+            self._count(DROPPED)
             logger.info("%s[%s] is left undone: %s is at it.", self.name, request.id, holder)
             raise Ignore
         if self.unique.until == "start":
@@ -116,10 +120,19 @@ class CacheTask(Task):  # type: ignore[misc]
             return self._run_limited(args, kwargs)
         key = call_key(self, cached.key, args, kwargs)
         times: Options = {"grace": cached.grace, "lease": cached.lease, "wait": cached.wait, "beta": 0}
+        began = []
+
+        def load() -> Any:
+            began.append(key)
+            return self._told(args, kwargs)
+
         try:
-            return _store(cached.alias).get_or_set(key, lambda: self._told(args, kwargs), cached.ttl, **times)
+            result = _store(cached.alias).get_or_set(key, load, cached.ttl, **times)
         except _Passing as passing:
             raise passing.predicate from None
+        if not began:
+            self._count(CACHED)
+        return result
 
     def _told(self, args: Any, kwargs: Any) -> Any:
         """Run the task; that it is to be retried or ignored is no failure, for which a stale result would do."""
@@ -130,9 +143,11 @@ class CacheTask(Task):  # type: ignore[misc]
 
     def _run_limited(self, args: Any, kwargs: Any) -> Any:
         if self.limited is None:
+            self._count(RAN)
             return self.run(*args, **kwargs)
-        limiter = RateLimiter(self.limited.alias, algorithm=self.limited.algorithm)
+        limiter = RateLimiter(self.limited.alias, algorithm=self.limited.algorithm, name=f"task:{self.name}")
         decision = limiter.hit(call_key(self, self.limited.key, args, kwargs), self.limited.rate)
+        self._count(RAN if decision else DELAYED)
         if decision:
             return self.run(*args, **kwargs)
         # Those that were denied together do not come back together.
@@ -140,6 +155,9 @@ class CacheTask(Task):  # type: ignore[misc]
         again: Any = self.signature_from_request(self.request, countdown=delay, retries=self.request.retries)
         again.apply_async()
         raise Retry(message=f"The limit of {decision.rate} is reached.", when=delay, sig=again)
+
+    def _count(self, place: int) -> None:
+        COUNTS.of("t", self.name)[place] += 1
 
     def _answer_duplicate(self, unique: Unique, args: Any, kwargs: Any, holder: str) -> Any:
         if callable(unique.on_duplicate):

@@ -74,7 +74,7 @@ class SimpleRateThrottle(throttling.SimpleRateThrottle):  # type: ignore[misc]
         self.key = self.get_cache_key(request, view)
         if self.key is None:
             return True
-        limiter = RateLimiter(self.alias, algorithm=self.algorithm, on_outage=self.on_outage)
+        limiter = RateLimiter(self.alias, algorithm=self.algorithm, on_outage=self.on_outage, name=f"drf:{self.scope}")
         self.decision = limiter.hit(self.key, ", ".join(map(str, self._in_force())))
         return bool(self.throttle_success() if self.decision else self.throttle_failure())
 

@@ -59,11 +59,11 @@ def get_or_set(
     try:
         found = yield from _seek(place, loader, fresh, tags)
     except Refused:
-        return (yield Load(plain(loader)))  # there is a key of another type
+        return (yield Load(plain(loader), key=place.key))  # there is a key of another type
     except CacheUnavailableError:
         if strict:
             raise
-        return (yield Load(plain(loader), once=place.key))
+        return (yield Load(plain(loader), once=place.key, key=place.key))
     if not found.mine or (yield from _queued(place, loader, fresh, found)):
         return found.value
     return (yield from _fill_patiently(place, loader, fresh, tags, found, strict=strict))
@@ -81,14 +81,14 @@ def refresh(
     try:
         found = yield from fetch(place, fresh, tags, _ANY)
     except Refused:
-        return (yield Load(plain(loader)))
+        return (yield Load(plain(loader), key=place.key))
     except GeneratorExit:
         raise
     except BaseException as error:
         yield Note([place.key, place.lease])
         if strict or not isinstance(error, CacheUnavailableError):
             raise
-        return (yield Load(plain(loader)))
+        return (yield Load(plain(loader), key=place.key))
     return (yield from _fill_patiently(place, loader, fresh, tags, found, strict=strict, replaces=True))
 
 
@@ -200,7 +200,7 @@ def _seek(place: Place, loader: Loader, fresh: Freshness, tags: Sequence[bytes])
         landed: Any = OWN if left <= 0 else (yield Wait(found.holder, min(pause, left), left))
         if landed is OWN:
             # It has waited long enough; or it asks for its own key, and would wait for itself.
-            return Found((yield Load(plain(loader), once=place.key)))
+            return Found((yield Load(plain(loader), once=place.key, key=place.key)))
         if landed is not MISS and landed[1]:
             return Found(landed[0])
         pause = min(pause * 2, _LONGEST_PAUSE)

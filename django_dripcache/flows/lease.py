@@ -98,7 +98,7 @@ def compute(place: Place, loader: Loader, fresh: Freshness, found: Found) -> Flo
     context = Context(found.value)
     began = time.monotonic()
     try:
-        value = yield Load(told(loader, context))
+        value = yield Load(told(loader, context), key=place.key)
     except GeneratorExit:
         raise  # the flow was abandoned, and nobody would take a step of it
     except BaseException as error:

@@ -87,14 +87,16 @@ class Load:
     """
     A call of the site's own loader. The driver sends back its result, awaited if need be.
 
-    With ``once``, a key, others of this process that want the same at the same time share the result.
+    With ``once``, a key, others of this process that want the same at the same time share the result. ``key`` is the
+    one that it is loaded for, if its time is to be counted.
     """
 
-    __slots__ = ("loader", "once")
+    __slots__ = ("key", "loader", "once")
 
-    def __init__(self, loader: Loader, once: bytes | None = None) -> None:
+    def __init__(self, loader: Loader, once: bytes | None = None, key: bytes | None = None) -> None:
         self.loader = loader
         self.once = once
+        self.key = key
 
 
 class Once:

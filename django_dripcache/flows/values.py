@@ -147,10 +147,10 @@ def get_or_set(key: bytes, codec: Codec, loader: Loader, ttl: int | None, *, str
     except CacheUnavailableError:
         if strict:
             raise
-        return (yield Load(loader, once=key))
+        return (yield Load(loader, once=key, key=key))
     tell("miss" if value is MISS else "hit", key)
     if value is MISS:
-        value = yield Load(loader)
+        value = yield Load(loader, key=key)
         if ttl != 0:
             try:
                 value = yield from _add(key, codec, value, ttl)
