@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .counts import COUNTS, ERROR
 from .exceptions import CacheUnavailableError
-from .flows.steps import Pipeline, Script
+from .flows.steps import Command, Pipeline, Script
 
 if TYPE_CHECKING:
     from .flows.steps import Exchange
+
+
+_NOTHING: Final = Command("")
 
 
 class Exchanging:
@@ -51,7 +54,7 @@ class Loading:
 
 def _subject(step: Exchange) -> bytes:
     """Return the first name that an exchange is about, or nothing."""
-    first = step.steps[0] if isinstance(step, Pipeline) else step
+    first = next(iter(step.steps), _NOTHING) if isinstance(step, Pipeline) else step
     if isinstance(first, Script):
         return first.keys[0] if first.keys else b""
     name = first.args[1] if len(first.args) > 1 else b""

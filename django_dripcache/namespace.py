@@ -174,7 +174,7 @@ class Namespace(Degrading):
             asked = False  # nor would it store anything, a moment later
         missing = [key for key in wanted if key not in found]
         if missing:
-            loaded = yield Load(lambda: loader(missing))
+            loaded = yield Load(lambda: loader(missing), key=self._name(missing[0]))
             fresh = {key: loaded[key] for key in missing if key in loaded}
             found = {**found, **fresh}
             try:

@@ -51,9 +51,10 @@ def home() -> tuple[Server, Keyspace]:
 
 
 class Recorder:
-    """The one who sends, of a process."""
+    """The one who sends, of a process. While it is ``paused``, nothing is sent by itself."""
 
     def __init__(self) -> None:
+        self.paused = False
         self._stop = threading.Event()
         self.renew()
 
@@ -72,6 +73,8 @@ class Recorder:
 
     def wake(self) -> None:
         """See to it that there is somebody who will send."""
+        if self.paused:
+            return
         with self._waking:
             if (self._thread is None or not self._thread.is_alive()) and self.interval is not None:
                 thread = threading.Thread(target=self._work, name="dripcache-stats", daemon=True)
@@ -92,7 +95,7 @@ class Recorder:
     def flush_if_late(self, **_: Any) -> None:
         """Send, at the end of a request, what the thread should have sent; where threads do not run, nobody does."""
         try:
-            if self.interval is not None and time.monotonic() - self._sent > 2 * self.interval:
+            if not self.paused and self.interval is not None and time.monotonic() - self._sent > 2 * self.interval:
                 self.flush()
         except ConfigurationError:
             return  # the checks tell of it
@@ -101,7 +104,7 @@ class Recorder:
         """Send what there is, and no more by itself."""
         self._stop.set()
         try:
-            if self.interval is not None:
+            if not self.paused and self.interval is not None:
                 self.flush()
         except Exception:
             logger.debug("The last figures could not be sent.", exc_info=True)
@@ -110,7 +113,8 @@ class Recorder:
         stop = self._stop
         while (interval := self.interval) is not None and not stop.wait(interval):
             try:
-                self.flush()
+                if not self.paused:
+                    self.flush()
             except Exception:
                 logger.exception("The figures of the cache could not be sent.")
 

@@ -13,33 +13,11 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from ._drive import arun, run
-from .counts import (
-    ALLOWED,
-    BYTES,
-    CACHED,
-    DEGRADED,
-    DELAYED,
-    DELETE,
-    DENIED,
-    DROPPED,
-    ERROR,
-    HIT,
-    LOADING,
-    LOADS,
-    MICROSECONDS,
-    MISS,
-    NEAR,
-    RAN,
-    REFRESHED,
-    SET,
-    STALE,
-    TIMES,
-    Label,
-)
+from .counts import DENIED, REFRESHED, TIMES, Label
 from .exceptions import CacheUnavailableError
 from .flows import figures
 from .flows.figures import ALL, HOUR, MINUTE
-from .histogram import BUCKETS, quantile
+from .measures import Denied, KeyFigures, LimitFigures, TaskFigures
 from .recorder import home
 
 if TYPE_CHECKING:
@@ -66,105 +44,6 @@ PERIODS: Final[dict[Period, _Shape]] = {
 """Of each period: which buckets are read, how long it is, and how long one point of it, in seconds."""
 
 MOST_DENIED: Final = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyFigures:
-    """
-    What was done with a group of keys.
-
-    ``hits`` were found in Redis, ``near_hits`` in the process; ``stale`` were served while they were computed anew;
-    ``errors`` found no answer. ``bytes`` are those of the values that were sent to be stored, of which there were
-    ``sets``. ``seconds`` were spent waiting for Redis, ``load_seconds`` in the site's own loaders, of which ``loads``
-    returned. ``times`` is a histogram of the waits, see histogram.py.
-    """
-
-    hits: int = 0
-    near_hits: int = 0
-    misses: int = 0
-    stale: int = 0
-    errors: int = 0
-    sets: int = 0
-    deletes: int = 0
-    bytes: int = 0
-    seconds: float = 0.0
-    loads: int = 0
-    load_seconds: float = 0.0
-    times: tuple[int, ...] = field(default=(), repr=False)
-
-    @property
-    def reads(self) -> int:
-        """How often a value was asked for, and there was an answer."""
-        return self.found + self.misses
-
-    @property
-    def found(self) -> int:
-        """How often there was a value: in Redis, in the process, or a stale one."""
-        return self.hits + self.near_hits + self.stale
-
-    @property
-    def hit_rate(self) -> float | None:
-        """Which part of the reads found a value; None without any."""
-        return self.found / self.reads if self.reads else None
-
-    @property
-    def near_rate(self) -> float | None:
-        """Which part of the reads found a value in the process; None without any."""
-        return self.near_hits / self.reads if self.reads else None
-
-    @property
-    def median(self) -> float | None:
-        """The median wait for Redis in seconds; None if none is known."""
-        return quantile(self.times, 0.5)
-
-    @property
-    def p99(self) -> float | None:
-        """The wait in seconds that 99 % of the exchanges with Redis kept within; None if none is known."""
-        return quantile(self.times, 0.99)
-
-    @property
-    def mean_size(self) -> float | None:
-        """The mean bytes of a value that was stored; None without any."""
-        return self.bytes / self.sets if self.sets else None
-
-    @property
-    def saved_seconds(self) -> float | None:
-        """An estimate of the time saved: what was found, had it been loaded, less the waits. None without a loader."""
-        return max(self.found * self.load_seconds / self.loads - self.seconds, 0.0) if self.loads else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitFigures:
-    """What a rate limit decided; ``degraded`` are the decisions made without Redis."""
-
-    allowed: int = 0
-    denied: int = 0
-    degraded: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskFigures:
-    """
-    What became of a task.
-
-    ``ran`` were run, ``cached`` were answered with a kept result, ``dropped`` were there already, ``delayed`` were over
-    a limit, and ``refreshed`` computed a stale value anew.
-    """
-
-    ran: int = 0
-    cached: int = 0
-    dropped: int = 0
-    delayed: int = 0
-    refreshed: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Denied:
-    """One that a limit denied: the ``rule``, ``who``, a digest or an address, and how many ``times``."""
-
-    rule: str
-    who: str
-    times: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +122,7 @@ def _read(shape: _Shape, period: Period, now: float, space: Keyspace) -> Flow[Tr
     for bucket in buckets:
         points[first + (bucket.since - first) // shape.step * shape.step].append(bucket)
     groups = {
-        label.name: _keys(cell, times.get(label, {}) if hours else cell)
+        label.name: KeyFigures.of(cell, times.get(label, {}) if hours else cell)
         for label, cell in cells.items()
         if label.kind == "k" and label.name != ALL
     }
@@ -254,8 +133,8 @@ def _read(shape: _Shape, period: Period, now: float, space: Keyspace) -> Flow[Tr
         total=_total(cells),
         points=tuple(_point(start, _sum(one.cells for one in within)) for start, within in points.items()),
         groups=dict(sorted(groups.items(), key=lambda pair: -pair[1].reads)),
-        limits={label.name: _limit(cell) for label, cell in sorted(cells.items()) if label.kind == "l"},
-        tasks={label.name: _task(cell) for label, cell in sorted(cells.items()) if label.kind == "t"},
+        limits={label.name: LimitFigures.of(cell) for label, cell in sorted(cells.items()) if label.kind == "l"},
+        tasks={label.name: TaskFigures.of(cell) for label, cell in sorted(cells.items()) if label.kind == "t"},
         denied=tuple(Denied(rule=rule, who=who, times=times) for rule, who, times in denied),
     )
 
@@ -276,38 +155,7 @@ def _total(cells: Mapping[Label, Mapping[int, int]]) -> KeyFigures:
         for place, number in cell.items():
             if label.kind == "k" and place < TIMES:
                 whole[place] = whole.get(place, 0) + number
-    return _keys(whole, cells.get(Label("k", ALL), {}))
-
-
-def _keys(cell: Mapping[int, int], times: Mapping[int, int]) -> KeyFigures:
-    return KeyFigures(
-        hits=cell.get(HIT, 0),
-        near_hits=cell.get(NEAR, 0),
-        misses=cell.get(MISS, 0),
-        stale=cell.get(STALE, 0),
-        errors=cell.get(ERROR, 0),
-        sets=cell.get(SET, 0),
-        deletes=cell.get(DELETE, 0),
-        bytes=cell.get(BYTES, 0),
-        seconds=cell.get(MICROSECONDS, 0) / 1e6,
-        loads=cell.get(LOADS, 0),
-        load_seconds=cell.get(LOADING, 0) / 1e6,
-        times=tuple(times.get(TIMES + place, 0) for place in range(BUCKETS)),
-    )
-
-
-def _limit(cell: Mapping[int, int]) -> LimitFigures:
-    return LimitFigures(allowed=cell.get(ALLOWED, 0), denied=cell.get(DENIED, 0), degraded=cell.get(DEGRADED, 0))
-
-
-def _task(cell: Mapping[int, int]) -> TaskFigures:
-    return TaskFigures(
-        ran=cell.get(RAN, 0),
-        cached=cell.get(CACHED, 0),
-        dropped=cell.get(DROPPED, 0),
-        delayed=cell.get(DELAYED, 0),
-        refreshed=cell.get(REFRESHED, 0),
-    )
+    return KeyFigures.of(whole, cells.get(Label("k", ALL), {}))
 
 
 def _point(start: int, cells: Mapping[Label, Mapping[int, int]]) -> Point:

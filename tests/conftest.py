@@ -18,9 +18,12 @@ from django.core.cache import caches
 from django.test import override_settings
 
 from django_dripcache.connections import close_all
+from django_dripcache.recorder import RECORDER
 from django_dripcache.testing.server import RedisServer
 
 from .restricted import RestrictedServer
+
+RECORDER.paused = True  # no thread asks a server in the middle of a test
 
 Server = RestrictedServer if os.environ.get("DRIPCACHE_TEST_ACL") else RedisServer
 

@@ -45,4 +45,3 @@ STATIC_URL = "static/"
 
 CELERY_BROKER_URL = os.environ.get("DRIPCACHE_TEST_URL", "redis://127.0.0.1:1/0")
 CACHES = {"default": {"BACKEND": "django_dripcache.backend.DripCache"}}
-DRIPCACHE = {"STATS_INTERVAL": None}  # no thread asks a server in the middle of a test

@@ -29,7 +29,7 @@ MAX_LINES = 300
 LAYERS = {
     "pure": (
         "address beside codecs context counts deadline encryption entry events exceptions flight freshness groups "
-        "histogram journal keys outcomes policy rates signed tally typing"
+        "histogram journal keys measures outcomes policy rates signed tally typing"
     ),
     "flows": "flows flows.*",
     "driver": "_counted _drive _replay _replies",

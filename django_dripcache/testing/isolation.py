@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 from weakref import WeakKeyDictionary
 
@@ -23,6 +23,7 @@ from ..broker import discover
 from ..exceptions import ConfigurationError
 from ..flows.steps import Load
 from ..keys import root
+from ..recorder import RECORDER
 from .clock import Clock
 from .home import get_home
 from .place import Place, patient
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from ..pools import PoolOptions
     from ..redis_client import DripClient
     from ..server import Server
-
-_OTHERS: Final = ("Memoized._sender.<locals>.send", "._get_session_from_db", "._aget_session_from_db")
 
 
 class Isolation:
@@ -58,6 +57,7 @@ class Isolation:
 
     def start(self) -> None:
         """Let every alias that DripCache serves begin anew, with nothing in it."""
+        RECORDER.paused = True  # for good: what a process of tests has counted is nobody's figures
         loads, aloads = ({Load: self._counted(steps[Load])} for steps in (_drive._HERE, _drive._AHERE))  # noqa: SLF001
         with ExitStack() as patches:
             for target, name, stand_in in (
@@ -134,19 +134,12 @@ class Isolation:
     def _counted(self, run: Any) -> Any:
         def load(step: Load, link: Any) -> Any:
             def loader() -> Any:
-                if _is_the_sites(step.loader):
-                    self.loads.append(None)
+                self.loads.append(None)
                 return step.loader()
 
-            return run(Load(loader, step.once), link)
+            return run(step if step.key is None else Load(loader, step.once, step.key), link)
 
         return load
-
-
-def _is_the_sites(loader: Any) -> bool:
-    """Return whether a loader computes a value: a worker that is asked for one does not, nor does a session's row."""
-    function = getattr(loader, "func", loader)  # below sync_to_async()
-    return not getattr(function, "__qualname__", "").endswith(_OTHERS)
 
 
 def _forget_caches() -> None:
