@@ -192,7 +192,9 @@ def test_a_forever_that_is_over_at_once_is_refused(value):
 
 
 def test_a_number_of_proxies_begins_at_zero():
-    assert "DRIPCACHE['TRUSTED_PROXIES'] is -1. Allowed is a number of proxies from 0 up." in refused(TRUSTED_PROXIES=-1)
+    assert "DRIPCACHE['TRUSTED_PROXIES'] is -1. Allowed is a number of proxies from 0 up." in refused(
+        TRUSTED_PROXIES=-1
+    )
 
 
 @pytest.mark.parametrize("value", ["", "X Forwarded For", "X_Forwarded_For", "X-Forwarded-For\n", "X:", "\u00dc"])
