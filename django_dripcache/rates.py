@@ -62,6 +62,9 @@ class Decision:
     def __bool__(self) -> bool:
         return self.allowed
 
+    def __str__(self) -> str:
+        return f"{self.remaining} of {self.limit}"
+
 
 @lru_cache(maxsize=1024)
 def parse(text: str) -> tuple[Rate, ...]:

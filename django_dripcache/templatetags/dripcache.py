@@ -1,4 +1,4 @@
-"""Template tags: ``{% cached %}``, ``{% flag %}``, ``{% user_cache %}`` and ``{% cache_stats %}``."""
+"""Template tags: what is kept, flags, values of the visitor, what is left of rate limits, and figures."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ from ..services.users import UserCache
 from ..watch import PASSING, Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.template.base import FilterExpression, Parser, Token
     from django.template.context import Context
 
     from .. import context as loading
+    from ..rates import Decision
+    from ..refusals import Standing
     from ..stats import CacheStats
     from ..typing import Loader
 
@@ -149,6 +153,20 @@ def user_cache(context: Context, key: str, default: Any = None, user: Any = _OF_
 def cache_stats(using: str = "default") -> CacheStats:
     """Return the figures of the cache of an alias, and of its server: ``{% cache_stats as stats %}``."""
     return CacheClient(CacheManager(using)).get_stats()
+
+
+@register.simple_tag(takes_context=True)
+def rate_limit(context: Context, name: str = "") -> Decision | None:
+    """
+    Return what was decided about this request by the limit ``name``, by default by the one of which least is left.
+
+    It is a Decision, with ``remaining`` and ``reset_after``: ``{% rate_limit "search" as limit %}``. Without ``as`` it
+    says "7 of 10". None, where no such limit is about the request.
+    """
+    request = getattr(context, "request", None) or context.get("request")
+    standings: Sequence[Standing] = getattr(request, "rate_limits", ())
+    found = [one.decision for one in standings if not name or one.name.partition(":")[0] == name]
+    return min(found, key=lambda decision: decision.remaining / decision.limit, default=None)
 
 
 def _arguments(

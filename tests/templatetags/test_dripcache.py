@@ -35,6 +35,7 @@ from django_dripcache import (
     user_cache,
 )
 from django_dripcache.fragments import ainvalidate_fragment, invalidate_fragment
+from django_dripcache.limiting import rate_limit
 from django_dripcache.templatetags import dripcache
 
 from ..processes import UNREACHABLE, in_threads, site, wait_for
@@ -800,6 +801,41 @@ def identifying(get_response):
     return call
 
 
+# What is left of a rate limit
+
+
+def limited(*rates):
+    """Return a request that limits of these names and rates have let through."""
+    request = RequestFactory().get("/")
+
+    def view(request):
+        return HttpResponse()
+
+    for name, rate in rates:
+        view = rate_limit(rate, key="ip", group=name)(view)
+    view(request)
+    return request
+
+
+def test_what_is_left_of_a_limit_is_shown(here):
+    request = limited(("tag", "10/m"))
+    assert show('{% rate_limit "tag" %}', request=request) == "9 of 10"
+    assert show('{% rate_limit "tag" as limit %}{{ limit.remaining }}', request=request) == "9"
+
+
+def test_without_a_name_it_is_the_limit_of_which_least_is_left(here):
+    request = limited(("wide", "1000/m"), ("tight", "4/m, 1000/h"))
+    assert show("{% rate_limit %}", request=request) == "3 of 4"
+    assert show('{% rate_limit "tight" %}', request=request) == "3 of 4"
+    assert show('{% rate_limit "wide" %}', request=request) == "999 of 1000"
+
+
+@pytest.mark.parametrize("request_", [None, RequestFactory().get("/")])
+def test_without_a_limit_there_is_none(request_):
+    assert show("{% rate_limit as limit %}{{ limit }}", request=request_) == "None"
+    assert show('{% rate_limit "none" as limit %}{% if limit %}some{% endif %}', request=request_) == ""
+
+
 # Figures
 
 
@@ -820,5 +856,5 @@ def test_the_figures_of_another_alias_may_be_asked_for(here):
 
 
 def test_every_tag_is_there():
-    assert set(dripcache.register.tags) == {"cached", "flag", "user_cache", "cache_stats"}
+    assert set(dripcache.register.tags) == {"cached", "flag", "user_cache", "rate_limit", "cache_stats"}
     assert not dripcache.register.filters
