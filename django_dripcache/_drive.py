@@ -233,8 +233,7 @@ async def _asend(step: Exchange, link: Link) -> Reply:
 def _exchange(sent: list[Command], link: Link) -> list[Reply]:
     connection = link.pool.get_connection()
     try:
-        connection.send_packed_command(connection.pack_commands([command.args for command in sent]))
-        return checked(sent, [_read(connection) for _ in sent])
+        return checked(sent, _talk(connection, [command.args for command in sent]))
     except BaseException:
         connection.disconnect()
         raise
@@ -253,6 +252,14 @@ async def _aexchange(sent: list[Command], link: Link) -> list[Reply]:
         raise
     finally:
         pool.give_back(connection)
+
+
+def _talk(connection: Any, commands: list[Any]) -> list[Reply]:
+    exchange = getattr(connection, "exchange", None)
+    if exchange is not None:
+        return exchange(commands)  # type: ignore[no-any-return]
+    connection.send_packed_command(connection.pack_commands(commands))  # of a client that the caller brought along
+    return [_read(connection) for _ in commands]
 
 
 def _read(connection: Any) -> Reply:

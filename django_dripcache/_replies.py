@@ -7,21 +7,25 @@ from typing import TYPE_CHECKING
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 
-from .flows.steps import Pipeline, Script
+from .flows.steps import Command, Pipeline, Script
 
 if TYPE_CHECKING:
-    from .flows.steps import Command, Exchange
+    from .flows.steps import Exchange
     from .typing import Reply
 
 
 def commands(step: Exchange) -> list[Command]:
     """Return what an exchange sends first: a script by its digest."""
+    if type(step) is Command:
+        return [step]
     steps = step.steps if isinstance(step, Pipeline) else [step]
     return [part.evalsha if isinstance(part, Script) else part for part in steps]
 
 
 def lost(step: Exchange, replies: list[Reply]) -> list[Command]:
     """Return what is to be sent again: the scripts that the server does not have, with their text."""
+    if type(step) is Command:
+        return []
     steps = step.steps if isinstance(step, Pipeline) else [step]
     return [
         part.eval

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +79,24 @@ class Broker:
 
 def _canonical(host: str) -> str:
     return "127.0.0.1" if host.lower() in {"localhost", "::1"} else host.lower()
+
+
+class Route:
+    """Where a server is now: one of its addresses, the next one after a failure to connect."""
+
+    def __init__(self, addresses: tuple[Address, ...]) -> None:
+        self.addresses = addresses
+        self.current = addresses[0]
+
+    def leave(self, address: Address | None) -> None:
+        """Go on to the next address, if ``address`` is the current one: it took a connection and did not answer."""
+        if address is self.current:
+            following = self.addresses.index(self.current) + 1
+            self.current = self.addresses[following % len(self.addresses)]
+
+    def attempts(self) -> Iterator[Address]:
+        """Yield every address once, the current one first; whoever asks for another has failed with the last one."""
+        start = self.addresses.index(self.current)
+        for address in (*self.addresses[start:], *self.addresses[:start]):
+            self.current = address
+            yield address

@@ -24,6 +24,8 @@ from .redis_client import DripClient
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
+    from redis import Redis
+
     from .address import Broker
     from .server import Server
     from .stats import CacheStats
@@ -48,6 +50,24 @@ class DripCache(RedisCache[DripClient]):  # type: ignore[misc]
         options = {**params.get("OPTIONS", {}), "CLIENT_CLASS": "django_dripcache.redis_client.DripClient"}
         super().__init__(server, {**params, "OPTIONS": options})
         self._default_scan_itersize = getattr(settings, "DJANGO_REDIS_SCAN_ITERSIZE", SCAN_COUNT)
+
+    # The verbs that a page calls most go straight to the client: it never raises what django-redis' own wrap them for.
+
+    def get(self, key: Any, default: Any = None, version: int | None = None, client: Redis | None = None) -> Any:
+        """See DripClient.get()."""
+        return self.client.get(key, default, version, client)
+
+    def set(self, *args: Any, **kwargs: Any) -> bool:
+        """See DripClient.set()."""
+        return self.client.set(*args, **kwargs)
+
+    def incr(self, *args: Any, **kwargs: Any) -> int:
+        """See DripClient.incr()."""
+        return self.client.incr(*args, **kwargs)
+
+    def get_many(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
+        """See DripClient.get_many()."""
+        return self.client.get_many(*args, **kwargs)
 
     def get_or_set(self, key: Any, default: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> Any:
         """See DripClient.get_or_set()."""

@@ -69,7 +69,7 @@ PLAIN, ZLIB, ZSTD = 0, 1, 2
 MEMBER: Final = b""
 """The name under which members of sets, hashes and sorted sets are signed: equal members must be equal bytes."""
 
-_MAGIC: Final = 0xDC
+_MAGIC: Final = b"\xdc"
 _MAC_BYTES: Final = 16
 _HEADER_BYTES: Final = 2 + _MAC_BYTES
 _INTEGER: Final = re.compile(rb"-?(?:0|[1-9][0-9]{0,18})")
@@ -135,12 +135,13 @@ class PickleCodec:
     are compressed if that helps (None: never); ``inflate_limit`` bounds what a payload may inflate to, in bytes.
     """
 
-    __slots__ = ("_compress_above", "_inflate_limit", "_keys")
+    __slots__ = ("_compress_above", "_hashes", "_inflate_limit")
 
     discards = True
 
     def __init__(self, secrets: list[bytes], *, compress_above: int | None, inflate_limit: int) -> None:
-        self._keys = [blake2b(secret, digest_size=32, person=b"dripcache.pickle").digest() for secret in secrets]
+        keys = [blake2b(secret, digest_size=32, person=b"dripcache.pickle").digest() for secret in secrets]
+        self._hashes = [blake2b(digest_size=_MAC_BYTES, key=key) for key in keys]
         self._compress_above = compress_above
         self._inflate_limit = inflate_limit
 
@@ -159,19 +160,19 @@ class PickleCodec:
             kind_of, smaller = deflate(payload)
             if len(smaller) < len(payload):
                 flags, payload = kind_of, smaller
-        return bytes((_MAGIC, flags)) + _mac(self._keys[0], flags, key, payload) + payload
+        return b"%c%c%b%b" % (_MAGIC, flags, _mac(self._hashes[0], flags, key, payload), payload)
 
     def decode(self, raw: bytes, key: bytes) -> Any:
         """Return the value stored under ``key``, or MISS if it was not this site that stored it there."""
-        if _INTEGER.fullmatch(raw):
-            return int(raw)
-        if len(raw) <= _HEADER_BYTES or raw[0] != _MAGIC:
-            return MISS
+        if raw[:1] != _MAGIC or len(raw) <= _HEADER_BYTES:
+            return int(raw) if _INTEGER.fullmatch(raw) else MISS
         flags, mac, payload = raw[1], raw[2:_HEADER_BYTES], raw[_HEADER_BYTES:]
-        if not any(hmac.compare_digest(mac, _mac(secret, flags, key, payload)) for secret in self._keys):
-            return MISS
+        if not hmac.compare_digest(mac, _mac(self._hashes[0], flags, key, payload)):
+            others = (_mac(other, flags, key, payload) for other in self._hashes[1:])
+            if not any(hmac.compare_digest(mac, other) for other in others):
+                return MISS
         try:
-            return pickle.loads(inflate(flags, payload, self._inflate_limit))
+            return pickle.loads(payload if flags == PLAIN else inflate(flags, payload, self._inflate_limit))
         except DAMAGE:
             return MISS
 
@@ -232,7 +233,7 @@ class OpenCodec:
 
     def decode(self, raw: bytes, key: bytes) -> Any:
         """Return the value, or MISS for what is neither signed by this site nor JSON."""
-        if raw[:1] == bytes((_MAGIC,)):
+        if raw[:1] == _MAGIC:
             return self._pickles.decode(raw, key)
         return JSON.decode(raw, key)
 
@@ -259,11 +260,15 @@ class TypedCodec(OpenCodec):
             return MISS
 
 
-def _mac(secret: bytes, flags: int, key: bytes, payload: bytes) -> bytes:
-    mac = blake2b(b"%d %d " % (flags, len(key)), digest_size=_MAC_BYTES, key=secret)
-    mac.update(key)
-    mac.update(payload)
+def _mac(keyed: blake2b, flags: int, key: bytes, payload: bytes) -> bytes:
+    mac = keyed.copy()  # which spares it the block of the key
+    mac.update(_heading(flags, len(key)) + key + payload)
     return mac.digest()
+
+
+@lru_cache(maxsize=4096)
+def _heading(flags: int, length: int) -> bytes:
+    return b"%d %d " % (flags, length)
 
 
 @lru_cache(maxsize=256)

@@ -26,16 +26,23 @@ class Ear:
 EAR: Final = Ear()
 
 
+of_key: Final = COUNTS.of_key
+
+
 def tell(event: Event, *names: bytes) -> None:
     """Tell of an event."""
     place = _PLACES[event]
     for name in names:
-        COUNTS.of_key(name)[place] += 1
-    if EAR.hear is not None:
+        of_key(name)[place] += 1
+    if EAR.hear is not None and names:
         EAR.hear(event, names)
 
 
 def tell_apart(names: Iterable[bytes], found: Iterable[object], nothing: object) -> None:
     """Tell of many reads: those that found ``nothing`` are misses."""
+    hits: list[bytes] = []
+    misses: list[bytes] = []
     for name, value in zip(names, found, strict=True):
-        tell("miss" if value is nothing else "hit", name)
+        (misses if value is nothing else hits).append(name)
+    tell("hit", *hits)
+    tell("miss", *misses)

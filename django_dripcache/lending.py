@@ -104,6 +104,9 @@ class LendingPool(ConnectionPool):
         self._checkpid()
         forget_past_deadline()
         connection = self._take(min(self.timeout if wait is None else wait, left(None) or inf))
+        wire = connection.wire
+        if wire is not None and not connection.is_astray and wire.is_clean:
+            return connection
         try:
             connection.connect()
             try:

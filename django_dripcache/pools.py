@@ -21,8 +21,7 @@ from .sockets import AsyncGuarded, Guarded, SentinelGuarded, guarded
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .address import Broker
-    from .sockets import Route
+    from .address import Broker, Route
 
 MAX_CONNECTIONS: Final = 20
 SOCKET_TIMEOUT: Final = 0.25

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from django.core.cache.backends.base import DEFAULT_TIMEOUT, MEMCACHE_MAX_KEY_LENGTH, BaseCache
+from django.core.cache.backends.base import DEFAULT_TIMEOUT, MEMCACHE_MAX_KEY_LENGTH, BaseCache, default_key_func
 from django_redis.util import CacheKey
 from redis import Redis
 
@@ -36,6 +36,12 @@ T = TypeVar("T")
 _UNPORTABLE: Final = re.compile(r"[\x00-\x20\x7f]")
 _NO_KEY: Final = -2
 
+_ODD: Final = re.compile(r"[^!-$&-z|]")
+"""What makes a key one to be escaped, or warned of."""
+
+_SHORT: Final = 100
+_MOST_STARTS: Final = 100
+
 
 class BaseClient(MembersClient):
     """The names, the connections and the further verbs of one cache alias."""
@@ -51,11 +57,19 @@ class BaseClient(MembersClient):
         self.root = namespace_root()
         self._keyspace = area(self.root, "d")
         self._validates = type(backend).validate_key is not BaseCache.validate_key
+        self._starts: dict[tuple[str, Any], bytes] = {}
 
     # Names
 
     def name(self, key: Any, version: int | None = None) -> bytes:
         """Return the name in Redis of a key of the site."""
+        backend = self._backend
+        if type(key) is str and backend.key_func is default_key_func and len(key) <= _SHORT and not _ODD.search(key):
+            # What most keys are like: the same name as below, found with less ado.
+            place = backend.key_prefix, backend.version if version is None else version
+            start = self._starts.get(place) or self._find_start(*place)
+            if start:
+                return start + key.encode()
         if isinstance(key, CacheKey):
             if not key.startswith(self._keyspace.prefix):
                 prefix = self._keyspace.prefix
@@ -66,6 +80,16 @@ class BaseClient(MembersClient):
         if self._validates or len(made) > MEMCACHE_MAX_KEY_LENGTH or _UNPORTABLE.search(made):
             self._backend.validate_key(made)
         return self._keyspace.name(made)
+
+    def _find_start(self, prefix: str, version: Any) -> bytes:
+        """Return what the names of plain keys begin with; nothing where each key is to be looked at."""
+        made = self._backend.make_key("", version)
+        if self._validates or len(made) > _SHORT or type(version) is not int:
+            return b""
+        if len(self._starts) >= _MOST_STARTS:
+            self._starts.clear()
+        start = self._starts[prefix, version] = self._keyspace.name(made)
+        return start
 
     def make_key(self, key: Any, version: int | None = None, prefix: str | None = None) -> CacheKey:
         """Return a key as django-redis' own verbs take it; the prefix is the alias' ``KEY_PREFIX`` if not given."""

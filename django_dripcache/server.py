@@ -15,6 +15,7 @@ from redis.exceptions import DataError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ._drive import TOO_LARGE, run
+from .address import Route
 from .breaker import Breaker
 from .broker import namespace_root
 from .conf import get_settings
@@ -28,7 +29,6 @@ from .lending import ExhaustedError
 from .lent import Held
 from .pools import make_async_pool, make_pool
 from .signals import tell_error
-from .sockets import Route
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

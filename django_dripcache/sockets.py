@@ -27,35 +27,15 @@ from redis.retry import Retry
 from redis.utils import HIREDIS_AVAILABLE
 
 from .deadline import left
+from .wire import Wire
 
 if TYPE_CHECKING:
     from asyncio import StreamWriter
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Sequence
 
-    from .address import Address
+    from .address import Address, Route
 
 Packer: type = HiredisRespSerializer if HIREDIS_AVAILABLE else PythonRespSerializer
-
-
-class Route:
-    """Where a server is now: one of its addresses, the next one after a failure to connect."""
-
-    def __init__(self, addresses: tuple[Address, ...]) -> None:
-        self.addresses = addresses
-        self.current = addresses[0]
-
-    def leave(self, address: Address | None) -> None:
-        """Go on to the next address, if ``address`` is the current one: it took a connection and did not answer."""
-        if address is self.current:
-            following = self.addresses.index(self.current) + 1
-            self.current = self.addresses[following % len(self.addresses)]
-
-    def attempts(self) -> Iterator[Address]:
-        """Yield every address once, the current one first; whoever asks for another has failed with the last one."""
-        start = self.addresses.index(self.current)
-        for address in (*self.addresses[start:], *self.addresses[:start]):
-            self.current = address
-            yield address
 
 
 class _BytesPacker(Packer):  # type: ignore[misc]
@@ -89,7 +69,9 @@ class _Common:
         else:
             self.path = address.path
 
-    def _is_astray(self) -> bool:
+    @property
+    def is_astray(self) -> bool:
+        """Whether the route has moved on to another address since it connected."""
         return self._route is not None and self._address is not None and self._address is not self._route.current
 
     def _give_up(self, error: BaseException) -> None:
@@ -145,6 +127,9 @@ class Guarded(_Common):
     def _construct_command_packer(self, packer: Any) -> Any:
         return packer if packer is not None else bytes_packer(self)
 
+    wire: Wire | None = None
+    """A shorter way to the socket, while it is connected and there is one."""
+
     owed = 0
     """How many replies are still to come for what was sent: a call that was cut leaves some."""
 
@@ -169,14 +154,31 @@ class Guarded(_Common):
         self.owed -= 1
         return reply
 
+    def exchange(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Send commands and return their replies; an error that Redis answers is one of them."""
+        if self.wire is None:
+            self.send_packed_command(self.pack_commands(commands))  # type: ignore[attr-defined]
+            return [self._read() for _ in commands]
+        self.owed += len(commands)
+        replies = self.wire.exchange(commands)
+        self.owed -= len(commands)
+        return replies
+
+    def _read(self) -> Any:
+        try:
+            return self.read_response()
+        except ResponseError as error:
+            return error
+
     def disconnect(self, *args: Any, **options: Any) -> Any:
         """Close; nothing is owed after that."""
         self.owed = 0
+        self.wire = None
         return super().disconnect(*args, **options)  # type: ignore[misc]
 
     def connect(self) -> Any:
         """Connect if need be: also where the route has moved on to another address meanwhile."""
-        if self._is_astray():
+        if self.is_astray:
             self.disconnect()
         return super().connect()  # type: ignore[misc]
 
@@ -189,6 +191,7 @@ class Guarded(_Common):
             self.send_command(*self._naming, check_health=False)
             with contextlib.suppress(ResponseError):  # a user who may not name connections may use them
                 self.read_response()
+            self.wire = Wire.of(self)
         except BaseException as error:
             self._give_up(error)
             self.disconnect()
@@ -228,6 +231,8 @@ class Guarded(_Common):
         self.socket_timeout = timeout
         if self._sock is not None:
             self._sock.settimeout(timeout)
+        if self.wire is not None:
+            self.wire.patience = timeout
         self.retry = Retry(NoBackoff(), 1, (RedisTimeoutError,)) if retry_on_timeout else Retry(NoBackoff(), 0)
 
 
@@ -263,7 +268,7 @@ class AsyncGuarded(_Common):
 
     async def connect(self) -> Any:
         """Connect if need be. See Guarded.connect()."""
-        if self._is_astray():
+        if self.is_astray:
             await self.disconnect()  # type: ignore[attr-defined]
         return await super().connect()  # type: ignore[misc]
 

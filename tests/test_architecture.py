@@ -28,13 +28,13 @@ MAX_LINES = 300
 # From the bottom up: a module may import from its own layer and from those below.
 LAYERS = {
     "pure": (
-        "address beside codecs context counts deadline encryption entry events exceptions flight freshness groups "
+        "address beside codecs context counts deadline encryption entry events eviction exceptions flight freshness groups "
         "histogram journal keys measures outcomes policy rates signed tally typing"
     ),
     "flows": "flows flows.*",
     "driver": "_counted _drive _replay _replies",
     "wiring": (
-        "breaker broker conf connections lending lent near outage pools secrecy server signals sockets stats transport"
+        "breaker broker conf connections lending lent near outage pools secrecy server signals sockets stats tracker transport wire"
     ),
     "domain": (
         "arguments backend bulk client fragments invalidation kept limiter locks manager members memo namespace pages "

@@ -25,6 +25,7 @@ from django_dripcache.flows.steps import Command, Encode, Load, Pipeline, Refuse
 from django_dripcache.pools import PoolOptions
 from django_dripcache.server import Server
 from django_dripcache.sockets import AsyncGuarded, Guarded, guarded
+from django_dripcache.wire import Wire
 
 from .conftest import use_server
 from .processes import run_python
@@ -355,14 +356,22 @@ def test_a_loader_may_be_a_coroutine_function(server):
 def interrupt_reads(monkeypatch, pool, after, error):
     """Let the reads of a pool's connections raise, after some have been read; the replies stay on the socket."""
     cls = pool.connection_class
-    read, count = cls.read_response, iter(range(1000))
+    read, receive, count = cls.read_response, Wire._receive, iter(range(1000))
 
     def interrupted(self, *args, **kwargs):
         if next(count) >= after:
             raise error
         return read(self, *args, **kwargs)
 
+    def interrupted_wire(self, replies):
+        return [reply for _ in range(replies) for reply in (interrupt() or receive(self, 1))]
+
+    def interrupt():
+        if next(count) >= after:
+            raise error
+
     monkeypatch.setattr(cls, "read_response", interrupted)
+    monkeypatch.setattr(Wire, "_receive", interrupted_wire)
 
 
 @pytest.mark.parametrize(

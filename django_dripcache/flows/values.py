@@ -31,13 +31,17 @@ def get(key: bytes, codec: Codec, default: Any = None) -> Flow[Any]:
 
     What nobody of this site can read is removed, if it is still there then.
     """
-    raw, value = yield from _read(key, codec)
-    if value is not MISS:
-        tell("hit", key)
-        return value
-    tell("miss", key)
+    try:
+        raw = yield Command("GET", key)
+    except Refused:
+        raw = None  # there is a key of another type
     if raw is not None:
+        value = codec.decode(raw, key)
+        if value is not MISS:
+            tell("hit", key)
+            return value
         yield from discard(key, raw, codec)
+    tell("miss", key)
     return default
 
 

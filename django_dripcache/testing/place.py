@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import redis
 
+from ..address import Route
 from ..pools import PoolOptions, make_pool
 from ..server import Call, Server
-from ..sockets import Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable
