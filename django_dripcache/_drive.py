@@ -23,7 +23,7 @@ from redis.exceptions import ResponseError
 
 from ._counted import Exchanging, Loading
 from ._replay import Replaying, may_replay
-from ._replies import checked, commands, lost, merge
+from ._replies import checked, commands, lost, merge, talk, written
 from .beside import in_task, in_tasks, in_thread, in_threads
 from .codecs import MISS
 from .counts import COUNTS
@@ -212,6 +212,24 @@ def _bounded(raw: bytes, key: bytes, link: Link) -> bytes | None:
 
 
 def _send(step: Exchange, link: Link) -> Reply:
+    if link.near is None:
+        return _exchange_whole(step, link)
+    try:
+        return _exchange_whole(step, link)
+    finally:
+        link.near.forget(*written(step))
+
+
+async def _asend(step: Exchange, link: Link) -> Reply:
+    if link.near is None:
+        return await _aexchange_whole(step, link)
+    try:
+        return await _aexchange_whole(step, link)
+    finally:
+        link.near.forget(*written(step))
+
+
+def _exchange_whole(step: Exchange, link: Link) -> Reply:
     with Exchanging(step):
         with link.call():
             replies = _exchange(commands(step), link)
@@ -220,7 +238,7 @@ def _send(step: Exchange, link: Link) -> Reply:
         return _answer(step, replies, link)
 
 
-async def _asend(step: Exchange, link: Link) -> Reply:
+async def _aexchange_whole(step: Exchange, link: Link) -> Reply:
     with Exchanging(step):
         with link.call() as call:
             async with timeout(call.deadline - time.monotonic()):
@@ -233,7 +251,7 @@ async def _asend(step: Exchange, link: Link) -> Reply:
 def _exchange(sent: list[Command], link: Link) -> list[Reply]:
     connection = link.pool.get_connection()
     try:
-        return checked(sent, _talk(connection, [command.args for command in sent]))
+        return checked(sent, talk(connection, [command.args for command in sent]))
     except BaseException:
         connection.disconnect()
         raise
@@ -252,21 +270,6 @@ async def _aexchange(sent: list[Command], link: Link) -> list[Reply]:
         raise
     finally:
         pool.give_back(connection)
-
-
-def _talk(connection: Any, commands: list[Any]) -> list[Reply]:
-    exchange = getattr(connection, "exchange", None)
-    if exchange is not None:
-        return exchange(commands)  # type: ignore[no-any-return]
-    connection.send_packed_command(connection.pack_commands(commands))  # of a client that the caller brought along
-    return [_read(connection) for _ in commands]
-
-
-def _read(connection: Any) -> Reply:
-    try:
-        return connection.read_response()
-    except ResponseError as error:
-        return error
 
 
 async def _aread(connection: Any) -> Reply:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
@@ -14,12 +14,28 @@ if TYPE_CHECKING:
     from .typing import Reply
 
 
+_READING: Final = frozenset({"GET", "MGET", "PTTL", "EXISTS", "SCAN", "PING", "INFO", "DBSIZE", "CLIENT", "HGETALL"})
+_READING_SCRIPTS: Final = frozenset({"read", "fetch"})
+"""What changes no value; the leases that a script takes are not near."""
+
+
 def commands(step: Exchange) -> list[Command]:
     """Return what an exchange sends first: a script by its digest."""
     if type(step) is Command:
         return [step]
     steps = step.steps if isinstance(step, Pipeline) else [step]
     return [part.evalsha if isinstance(part, Script) else part for part in steps]
+
+
+def written(step: Exchange) -> list[bytes]:
+    """Return the names that an exchange may have changed."""
+    names: list[bytes] = []
+    for part in step.steps if isinstance(step, Pipeline) else [step]:
+        if isinstance(part, Script):
+            names += part.keys if part.name not in _READING_SCRIPTS else ()
+        elif part.args[0] not in _READING:
+            names += [name for name in part.args[1:] if isinstance(name, bytes)]
+    return names
 
 
 def lost(step: Exchange, replies: list[Reply]) -> list[Command]:
@@ -47,3 +63,19 @@ def checked(sent: list[Command], replies: list[Reply]) -> list[Reply]:
             message = f"Redis answered {command.args[0]!s} with {type(reply).__name__} of another shape than it has"
             raise RedisConnectionError(message)
     return replies
+
+
+def talk(connection: Any, commands: list[Any]) -> list[Reply]:
+    """Send commands on a connection and return their replies; an error that Redis answers is one of them."""
+    exchange = getattr(connection, "exchange", None)
+    if exchange is not None:
+        return exchange(commands)  # type: ignore[no-any-return]
+    connection.send_packed_command(connection.pack_commands(commands))  # of a client that the caller brought along
+    return [_read(connection) for _ in commands]
+
+
+def _read(connection: Any) -> Reply:
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error

@@ -134,11 +134,18 @@ def _find(root: str, head: bytes) -> Area:
 def to_text(name: bytes) -> str:
     r"""Return a name in Redis as a text that can be shown: what is not printable is ``\xFF``, and ``\`` is doubled."""
     text = name.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    r"""Return a text with what a terminal may act upon, or show as nothing, as its bytes: ``\xFF``."""
     return text if text.isprintable() else "".join(map(_shown, text))
 
 
 def _shown(character: str) -> str:
-    return character if character.isprintable() else "".join(f"\\x{byte:02x}" for byte in character.encode())
+    if character.isprintable():
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
 
 
 def to_name(text: object) -> bytes:

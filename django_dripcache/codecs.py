@@ -15,24 +15,17 @@ from __future__ import annotations
 import hmac
 import pickle
 import re
-import zlib
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
+from .compression import PLAIN, deflate, inflate
 from .exceptions import SerializationError
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
-try:
-    import zstandard
-except ImportError:
-    _zstandard: ModuleType | None = None
-else:
-    _zstandard = zstandard
+    from .typing import Opened
 
 
 class _Miss:
@@ -65,7 +58,6 @@ ends a task, or any other exception of a signal, may well arrive just then, and 
 MISS: Final = _Miss()
 """What stands for "no value", since None is a value."""
 
-PLAIN, ZLIB, ZSTD = 0, 1, 2
 MEMBER: Final = b""
 """The name under which members of sets, hashes and sorted sets are signed: equal members must be equal bytes."""
 
@@ -73,58 +65,10 @@ _MAGIC: Final = b"\xdc"
 _MAC_BYTES: Final = 16
 _HEADER_BYTES: Final = 2 + _MAC_BYTES
 _INTEGER: Final = re.compile(rb"-?(?:0|[1-9][0-9]{0,18})")
+_IMMUTABLE: Final = frozenset({int, str, bytes, float, bool, type(None)})
 _INT64: Final = range(-(2**63), 2**63)
 
 T = TypeVar("T")
-
-
-class TooLargeError(ValueError):
-    """A payload would inflate beyond the bound."""
-
-
-def deflate(payload: bytes) -> tuple[int, bytes]:
-    """Return how ``payload`` was compressed and the result: Zstandard where it is installed, else zlib."""
-    if _zstandard is not None:
-        return ZSTD, _zstandard.ZstdCompressor(level=3).compress(payload)
-    return ZLIB, zlib.compress(payload, 3)
-
-
-def inflate(kind: int, payload: bytes, limit: int) -> bytes:
-    """
-    Return what ``deflate()`` was given, reading no more than ``limit`` bytes of it.
-
-    Raises TooLargeError beyond the limit, and ValueError for what is damaged or of an unknown kind.
-    """
-    if kind == PLAIN:
-        return payload
-    if kind == ZLIB:
-        reader = zlib.decompressobj()
-        try:
-            inflated = reader.decompress(payload, limit + 1)
-        except zlib.error as error:
-            raise ValueError(str(error)) from error
-        if len(inflated) <= limit and not reader.eof:
-            message = "The payload is cut short."
-            raise ValueError(message)
-    elif kind == ZSTD and _zstandard is not None:
-        try:
-            size = _zstandard.frame_content_size(payload)
-            if size < 0:
-                message = "The payload does not declare its size, as ours do."
-                raise ValueError(message)
-            inflated = b"" if size > limit else _zstandard.ZstdDecompressor().decompress(payload, limit)
-        except _zstandard.ZstdError as error:
-            raise ValueError(str(error)) from error
-        if size > limit:
-            message = f"The payload inflates to more than {limit} bytes."
-            raise TooLargeError(message)
-    else:
-        message = f"Compression {kind} is not known here."
-        raise ValueError(message)
-    if len(inflated) > limit:
-        message = f"The payload inflates to more than {limit} bytes."
-        raise TooLargeError(message)
-    return inflated
 
 
 class PickleCodec:
@@ -166,15 +110,45 @@ class PickleCodec:
         """Return the value stored under ``key``, or MISS if it was not this site that stored it there."""
         if raw[:1] != _MAGIC or len(raw) <= _HEADER_BYTES:
             return int(raw) if _INTEGER.fullmatch(raw) else MISS
+        payload = self._verify(raw, key)
+        if payload is None:
+            return MISS
+        try:
+            return pickle.loads(payload)
+        except DAMAGE:
+            return MISS
+
+    def open(self, raw: bytes, key: bytes) -> Opened | None:
+        """Return what ``revive()`` makes the value of, as often as it is asked to; None where decode() is a miss."""
+        if raw[:1] != _MAGIC or len(raw) <= _HEADER_BYTES:
+            return (_same, int(raw)) if _INTEGER.fullmatch(raw) else None
+        payload = self._verify(raw, key)
+        if payload is None:
+            return None
+        value = self.revive((pickle.loads, payload))
+        if value is MISS:
+            return None
+        return (_same, value) if type(value) in _IMMUTABLE else (pickle.loads, payload)
+
+    def revive(self, opened: Opened) -> Any:
+        """Return the value."""
+        loads, data = opened
+        try:
+            return loads(data)
+        except DAMAGE:
+            return MISS
+
+    def _verify(self, raw: bytes, key: bytes) -> bytes | None:
+        """Return the pickle that this site has signed under ``key``, or None."""
         flags, mac, payload = raw[1], raw[2:_HEADER_BYTES], raw[_HEADER_BYTES:]
         if not hmac.compare_digest(mac, _mac(self._hashes[0], flags, key, payload)):
             others = (_mac(other, flags, key, payload) for other in self._hashes[1:])
             if not any(hmac.compare_digest(mac, other) for other in others):
-                return MISS
+                return None
         try:
-            return pickle.loads(payload if flags == PLAIN else inflate(flags, payload, self._inflate_limit))
+            return payload if flags == PLAIN else inflate(flags, payload, self._inflate_limit)
         except DAMAGE:
-            return MISS
+            return None
 
 
 class JsonCodec:
@@ -199,6 +173,15 @@ class JsonCodec:
             return msgspec.json.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return MISS
+
+    def open(self, raw: bytes, key: bytes) -> Opened | None:
+        """See PickleCodec.open()."""
+        value = self.decode(raw, key)
+        return None if value is MISS else (msgspec.json.decode, raw)
+
+    def revive(self, opened: Opened) -> Any:
+        """Return the value."""
+        return self.decode(opened[1], MEMBER)
 
 
 class TypedJsonCodec(JsonCodec):
@@ -237,6 +220,19 @@ class OpenCodec:
             return self._pickles.decode(raw, key)
         return JSON.decode(raw, key)
 
+    def open(self, raw: bytes, key: bytes) -> Opened | None:
+        """See PickleCodec.open()."""
+        if raw[:1] == _MAGIC:
+            return self._pickles.open(raw, key)
+        value = JSON.decode(raw, key)
+        if value is MISS:
+            return None
+        return (_same, value) if type(value) in _IMMUTABLE else (msgspec.json.decode, raw)
+
+    def revive(self, opened: Opened) -> Any:
+        """Return the value."""
+        return self._pickles.revive(opened)
+
 
 class TypedCodec(OpenCodec):
     """As OpenCodec, converted to one type: what does not fit it is MISS."""
@@ -251,13 +247,23 @@ class TypedCodec(OpenCodec):
 
     def decode(self, raw: bytes, key: bytes) -> Any:
         """Return the value as an instance of the type, or MISS."""
-        value = super().decode(raw, key)
+        return self._convert(super().decode(raw, key))
+
+    def revive(self, opened: Opened) -> Any:
+        """Return the value as an instance of the type, or MISS."""
+        return self._convert(super().revive(opened))
+
+    def _convert(self, value: Any) -> Any:
         if value is MISS:
             return MISS
         try:
             return msgspec.convert(value, self._kind, from_attributes=True)
         except DAMAGE:
             return MISS
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _mac(keyed: blake2b, flags: int, key: bytes, payload: bytes) -> bytes:

@@ -26,7 +26,7 @@ from .codecs import MISS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .typing import Codec
+    from .typing import Codec, Opened
 
 _MAGIC: Final = 0xEC
 _XAES_256_GCM: Final = 1
@@ -121,8 +121,21 @@ class EncryptedCodec:
 
     def decode(self, raw: bytes, key: bytes) -> Any:
         """Return the value stored under ``key``, or MISS if it was not this site that encrypted it there."""
+        payload = self._decrypt(raw, key)
+        return MISS if payload is None else self._inner.decode(payload, key)
+
+    def open(self, raw: bytes, key: bytes) -> Opened | None:
+        """See PickleCodec.open(). What it returns is not encrypted."""
+        payload = self._decrypt(raw, key)
+        return None if payload is None else self._inner.open(payload, key)
+
+    def revive(self, opened: Opened) -> Any:
+        """Return the value."""
+        return self._inner.revive(opened)
+
+    def _decrypt(self, raw: bytes, key: bytes) -> bytes | None:
         for secret in self._keys:
             payload = secret.open(raw, key)
             if payload is not None:
-                return self._inner.decode(payload, key)
-        return MISS
+                return payload
+        return None

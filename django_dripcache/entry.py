@@ -31,6 +31,23 @@ class Entry(NamedTuple):
         return self.tagged or self.grace > 0
 
 
+_TAG: Final = re.compile(rb"(\d{1,6}) (\d{1,20}) ")
+
+
+def parse_tags(raw: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the names of the tags of an entry, with the versions that they had."""
+    head = _HEAD.match(raw) if raw[:1] == b"\xde" else None
+    tags: list[tuple[bytes, bytes]] = []
+    at = head.end() if head else 0
+    while head and at < int(head[1]):
+        found = _TAG.match(raw, at)
+        if found is None:
+            return ()
+        at = found.end() + int(found[1])
+        tags.append((raw[found.end() : at], found[2]))
+    return tuple(tags)
+
+
 def parse(raw: bytes) -> Entry:
     """Return the parts of an entry; what has no header of ours is all payload."""
     head = _HEAD.match(raw) if raw[:1] == b"\xde" else None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from .counts import COUNTS, DELETE, HIT, MISS, STALE
+from .counts import COUNTS, DELETE, HIT, MISS, NEAR, STALE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-Event = Literal["hit", "miss", "stale", "invalidated"]
+Event = Literal["hit", "near", "miss", "stale", "invalidated"]
 
-_PLACES: Final[dict[Event, int]] = {"hit": HIT, "miss": MISS, "stale": STALE, "invalidated": DELETE}
+_PLACES: Final[dict[Event, int]] = {"hit": HIT, "near": NEAR, "miss": MISS, "stale": STALE, "invalidated": DELETE}
 
 
 class Ear:

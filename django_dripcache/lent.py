@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from .near import Near
     from .typing import Flow, Link
 
 
@@ -37,6 +38,7 @@ class Lent:
             message = "client= is a pipeline. Allowed is a redis.Redis; the verbs for many keys are pipelines already."
             raise TypeError(message)
         self.pool = client.connection_pool
+        self.near: Near | None = None
         self.journal, self.flights = Journal(), Flights()
         self.max_value_bytes = get_settings().MAX_VALUE_BYTES
 
@@ -71,6 +73,7 @@ class Held:
     def __init__(self, connection: Any, seconds: float) -> None:
         self._connection = connection
         self._seconds = seconds
+        self.near: Near | None = None
         self.journal, self.flights = Journal(), Flights()
         self.max_value_bytes: int | None = None
         self.deadline = 0.0

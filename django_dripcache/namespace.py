@@ -13,7 +13,7 @@ from .backend import get_alias_client
 from .codecs import MISS, OpenCodec, TypedCodec
 from .conf import check_encrypt, check_on_outage, encrypted, get_pickle_codec
 from .exceptions import CacheUnavailableError, ConfigurationError, InvalidKeyError
-from .flows import counters, entries, fill, scan, values
+from .flows import counters, entries, fill, nearby, scan, values
 from .flows.bounded import bounded
 from .flows.fill import Place
 from .flows.server import facts, ping
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from .keys import Keyspace
+    from .near import Near
     from .redis_client import DripClient
     from .typing import Codec, Flow, Link, Loader, OnOutage, Seconds
 
@@ -123,7 +124,17 @@ class Namespace(Degrading):
     def _link(self, client: Any = None) -> Link:  # noqa: ARG002 - a manager has the one of its alias
         return self._client.server
 
+    @property
+    def _near(self) -> Near | None:
+        return self._client.server.near
+
     # Flows
+
+    def _get(self, key: str, default: Any, kind: Any) -> Flow[Any]:
+        near, name, codec = self._near, self._name(key), self._codec(kind)
+        if near is None:
+            return entries.get(name, codec, default)
+        return nearby.get_entry(name, codec, default, near)
 
     def _set(
         self,
@@ -149,7 +160,7 @@ class Namespace(Degrading):
         flow: Callable[..., Flow[Any]] = fill.get_or_set,
         **options: Any,
     ) -> Flow[Any]:
-        place = Place(self._name(key), self._lease(key), self._codec(kind), self._tag)
+        place = Place(self._name(key), self._lease(key), self._codec(kind), self._tag, self._near)
         fresh = Freshness.of(self._ttl(ttl), **options)
         return self._bounded(flow(place, loader, fresh, self._tags(tags), strict=self.raises), [place.key])
 
@@ -159,7 +170,10 @@ class Namespace(Degrading):
 
     def _get_many(self, keys: Iterable[str], codec: Codec) -> Flow[dict[str, Any]]:
         names = {key: self._name(key) for key in keys}
-        found = yield from entries.get_many(list(names.values()), codec)
+        wanted, near = list(names.values()), self._near
+        found = yield from (
+            entries.get_many(wanted, codec) if near is None else nearby.get_many_entries(wanted, codec, near)
+        )
         return {key: value for key, value in zip(names, found, strict=True) if value is not MISS}
 
     def _get_or_set_many(

@@ -16,6 +16,7 @@ from redis.retry import Retry
 from .conf import refuse_unknown
 from .exceptions import ConfigurationError
 from .lending import AsyncLendingPool, AsyncSentinelLendingPool, LendingPool, SentinelLendingPool
+from .nearness import Nearness
 from .sockets import AsyncGuarded, Guarded, SentinelGuarded, guarded
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ PUBLISHER_TIMEOUT: Final = 5.0
 
 OPTIONS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "ENCRYPT": (lambda value: isinstance(value, bool), "True or False"),
+    "NEAR": (lambda value: value is None or bool(Nearness.of(value)), "a dict, or None for no near cache"),
     "MAX_CONNECTIONS": (lambda value: type(value) is int and value > 0, "a number from 1 up"),
     "ON_OUTAGE": (lambda value: value in ("fallback", "raise"), "'fallback' or 'raise'"),
     "POOL_WAIT": (lambda value: type(value) in {int, float} and value >= 0, "a number of seconds from 0 up"),

@@ -20,14 +20,15 @@ from .exceptions import InvalidKeyError
 from .flows import scan, values
 from .flows.server import facts
 from .flows.steps import SCAN_COUNT
-from .keys import area, escape_glob, escape_glob_text
+from .keys import area, escape, escape_glob, escape_glob_text
 from .lent import Lent
 from .members import MembersClient
+from .nearness import Nearness
 from .policy import to_milliseconds
 from .stats import CacheStats
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
     from .typing import Flow, Link, Seconds
 
@@ -58,6 +59,9 @@ class BaseClient(MembersClient):
         self._keyspace = area(self.root, "d")
         self._validates = type(backend).validate_key is not BaseCache.validate_key
         self._starts: dict[tuple[str, Any], bytes] = {}
+        if options.get("NEAR") is not None:
+            nearness = Nearness.of(options["NEAR"])
+            self.server.keep_near(self._near_patterns(nearness.keys), nearness)
 
     # Names
 
@@ -116,6 +120,17 @@ class BaseClient(MembersClient):
         if timeout is DEFAULT_TIMEOUT:
             timeout = self._backend.default_timeout
         return self.forever if timeout is None else to_milliseconds(timeout)  # type: ignore[arg-type]
+
+    def _near_patterns(self, globs: Iterable[str]) -> Iterator[bytes]:
+        """Yield what the names match that are near: of keys of this alias, of managers' keys, and of tags."""
+        root = escape_glob(self.root.encode())
+        for glob in globs:
+            escaped = escape(glob).encode()
+            yield self.make_pattern(glob).encode()
+            yield root + b"c:" + escaped
+            yield root + b"c.*:" + escaped
+        yield root + b"t:*"
+        yield root + b"t.*:*"
 
     # Running
 

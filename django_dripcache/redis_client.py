@@ -13,7 +13,8 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from ._drive import arun, run
 from .codecs import MISS
-from .flows import counters, scan, values
+from .events import tell
+from .flows import counters, nearby, scan, values
 from .keys import escape_glob_text
 from .redis_base import BaseClient
 
@@ -32,11 +33,21 @@ class DripClient(BaseClient):
 
     def get(self, key: Any, default: Any = None, version: int | None = None, client: Redis | None = None) -> Any:
         """Return the value of ``key``, or ``default``."""
-        return self._run(values.get(self.name(key, version), self.codec, default), default, client)
+        name, near = self.name(key, version), self.server.near
+        if near is None or client is not None:
+            return self._run(values.get(name, self.codec, default), default, client)
+        entry = near.get(name)
+        if entry is not None and entry.value is not None:
+            loads, data, _ = entry.value
+            tell("near", name)
+            return loads(data)
+        return self._run(nearby.get(name, self.codec, default, near), default)
 
     async def aget(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         """See get()."""
-        return await self._arun(values.get(self.name(key, version), self.codec, default), default)
+        name, near = self.name(key, version), self.server.near
+        flow = values.get(name, self.codec, default) if near is None else nearby.get(name, self.codec, default, near)
+        return await self._arun(flow, default)
 
     def set(
         self,
@@ -88,6 +99,15 @@ class DripClient(BaseClient):
         self, keys: Collection[Any], version: int | None = None, client: Redis | None = None
     ) -> dict[Any, Any]:
         """Return the values that there are, by key."""
+        near = self.server.near
+        if near is not None and client is None:
+            names = [self.name(key, version) for key in keys]
+            found = near.get_many(names)
+            if None not in found:
+                kept = [entry.value for entry in found if entry is not None]
+                tell("near", *[name for name, value in zip(names, kept, strict=True) if value is not None])
+                tell("miss", *[name for name, value in zip(names, kept, strict=True) if value is None])
+                return {key: value[0](value[1]) for key, value in zip(keys, kept, strict=True) if value is not None}
         return self._run(self._get_many(keys, version), {}, client)
 
     async def aget_many(self, keys: Collection[Any], version: int | None = None) -> dict[Any, Any]:
@@ -96,7 +116,10 @@ class DripClient(BaseClient):
 
     def _get_many(self, keys: Iterable[Any], version: int | None) -> Flow[dict[Any, Any]]:
         names = {key: self.name(key, version) for key in keys}
-        found = yield from values.get_many(list(names.values()), self.codec)
+        wanted, near = list(names.values()), self.server.near
+        found = yield from (
+            values.get_many(wanted, self.codec) if near is None else nearby.get_many(wanted, self.codec, near)
+        )
         return {key: value for key, value in zip(names, found, strict=True) if value is not MISS}
 
     def set_many(  # pyright: ignore[reportIncompatibleMethodOverride] - Django's contract
@@ -151,7 +174,10 @@ class DripClient(BaseClient):
 
     def _get_or_set(self, key: Any, default: Any, timeout: Any, version: int | None) -> Flow[Any]:
         loader = default if callable(default) else lambda: default
-        return values.get_or_set(self.name(key, version), self.codec, loader, self._ttl(timeout), strict=self.raises)
+        name, near, ttl = self.name(key, version), self.server.near, self._ttl(timeout)
+        if near is None:
+            return values.get_or_set(name, self.codec, loader, ttl, strict=self.raises)
+        return nearby.get_or_set(name, self.codec, loader, ttl, near, strict=self.raises)
 
     def incr(
         self,

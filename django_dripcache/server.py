@@ -27,15 +27,17 @@ from .flows.server import ping
 from .journal import Journal
 from .lending import ExhaustedError
 from .lent import Held
+from .near import Near
 from .pools import make_async_pool, make_pool
 from .signals import tell_error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterable
 
     from typing_extensions import Self
 
     from .address import Broker
+    from .nearness import Nearness
     from .pools import PoolOptions
 
 logger = logging.getLogger("django_dripcache")
@@ -108,7 +110,9 @@ class Server:
         self.journal = Journal(namespace_root().encode())
         self.trouble = ""
         self.failures = 0
+        self.near: Near | None = None
         self._pool: Any = None
+        self._patterns: tuple[bytes, ...] = ()
         self._route = Route(broker.addresses)
         self.renew()
 
@@ -191,9 +195,27 @@ class Server:
         self.trouble = reason
         self.breaker.trip()
 
+    def keep_near(self, patterns: Iterable[bytes], nearness: Nearness) -> None:
+        """Keep in the process what has a name that matches one of these globs; further ones are added to the first."""
+        with self._lock:
+            wanted = {**dict.fromkeys(self._patterns), **dict.fromkeys(patterns)}
+            if len(wanted) > len(self._patterns):
+                self._patterns, before = tuple(wanted), self.near
+                self.near = Near(
+                    self,
+                    self._patterns,
+                    max_entries=nearness.max_entries,
+                    max_bytes=nearness.max_bytes,
+                    max_ttl=nearness.max_ttl,
+                )
+                if before is not None:
+                    before.close()
+
     def close(self) -> None:
         """Close the connections of this process' threads, and ask no more how the server is."""
         self.breaker.stop()
+        if self.near is not None:
+            self.near.close()
         if self._pool is not None:
             self._pool.disconnect()
             for sentinel in getattr(getattr(self._pool, "sentinel_manager", None), "sentinels", ()):

@@ -90,7 +90,7 @@ invalidated: Final = CacheSignal()
 rate_limited: Final = CacheSignal()
 """A hit was denied by a rate limit. ``event`` is a LimitEvent."""
 
-_KEYS: Final = {"hit": cache_hit, "miss": cache_miss, "stale": cache_stale}
+_KEYS: Final = {"hit": cache_hit, "near": cache_hit, "miss": cache_miss, "stale": cache_stale}
 _TELLING: Final[ContextVar[bool]] = ContextVar("dripcache_telling", default=False)
 
 

@@ -17,7 +17,10 @@ from .counts import DENIED, REFRESHED, TIMES, Label
 from .exceptions import CacheUnavailableError
 from .flows import figures
 from .flows.figures import ALL, HOUR, MINUTE
-from .measures import Denied, KeyFigures, LimitFigures, TaskFigures
+from .measures import Denied as Denied  # noqa: PLC0414 - it is for others, and so are these
+from .measures import KeyFigures as KeyFigures  # noqa: PLC0414
+from .measures import LimitFigures as LimitFigures  # noqa: PLC0414
+from .measures import TaskFigures as TaskFigures  # noqa: PLC0414
 from .recorder import home
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from .flight import Flights
     from .journal import Journal
+    from .near import Near
 
 T = TypeVar("T")
 
@@ -25,6 +26,9 @@ Loader: TypeAlias = Callable[[], Any]
 
 Flow: TypeAlias = Generator[Any, Any, T]
 """Cache logic as a generator: it yields steps (see ``flows.steps``), is sent their replies, and returns its result."""
+
+Opened: TypeAlias = tuple[Callable[[Any], Any], Any]
+"""A value that was verified: a function, and what to call it with for a copy of the value."""
 
 OnOutage: TypeAlias = Literal["fallback", "raise"]
 """What a verb does while Redis cannot be used: its stated fallback, or CacheUnavailableError."""
@@ -42,6 +46,7 @@ class Call(Protocol):
 class Link(Protocol):
     """What a driver needs of a server."""
 
+    near: Near | None
     journal: Journal
     flights: Flights
     max_value_bytes: int | None
@@ -86,3 +91,9 @@ class Codec(Protocol):
 
     def decode(self, raw: bytes, key: bytes) -> Any:
         """Return the value, or ``MISS`` for bytes that are not one of ours."""
+
+    def open(self, raw: bytes, key: bytes) -> Opened | None:
+        """Return what ``revive()`` makes the value of, as often as it is asked to; None where decode() is a miss."""
+
+    def revive(self, opened: Opened) -> Any:
+        """Return the value, or ``MISS`` if it does not fit."""

@@ -95,7 +95,8 @@ class Wire:
             self._socket.settimeout(0)
 
     def _receive(self, count: int) -> list[Any]:
-        reader, replies = self._reader, []
+        reader = self._reader
+        replies: list[Any] = []
         while len(replies) < count:
             reply = reader.gets()
             if reply is _MISSING:

@@ -52,13 +52,17 @@ def broker(redis_server: RedisServer, raw: Any) -> Iterator[RedisServer]:
         yield redis_server
 
 
+NEAR = {"OPTIONS": {"NEAR": {}}} if os.environ.get("DRIPCACHE_TEST_NEAR") else {}
+"""For ``make near``: the tests of what the verbs do, with a near cache before Redis."""
+
+
 class use_server:  # noqa: N801 - reads as the context manager that it is
     """Point the site at a server for a while."""
 
     def __init__(self, url: str, **dripcache: Any) -> None:
         self._override = override_settings(
             CELERY_BROKER_URL=url,
-            CACHES={"default": {"BACKEND": "django_dripcache.backend.DripCache"}},
+            CACHES={"default": {"BACKEND": "django_dripcache.backend.DripCache", **NEAR}},
             DRIPCACHE=dripcache,
         )
 

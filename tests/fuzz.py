@@ -17,18 +17,8 @@ import zlib
 from typing import TYPE_CHECKING
 from unittest import mock
 
-from django_dripcache.codecs import (
-    JSON,
-    MISS,
-    PLAIN,
-    ZLIB,
-    OpenCodec,
-    PickleCodec,
-    TooLargeError,
-    TypedCodec,
-    deflate,
-    inflate,
-)
+from django_dripcache.codecs import JSON, MISS, OpenCodec, PickleCodec, TypedCodec
+from django_dripcache.compression import PLAIN, ZLIB, TooLargeError, deflate, inflate
 from django_dripcache.keys import MAX_KEY_BYTES, Keyspace, escape, unescape
 
 if TYPE_CHECKING:

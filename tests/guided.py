@@ -29,7 +29,8 @@ with (
     contextlib.redirect_stderr(io.StringIO()),  # every module that is watched has a line of its own there
     atheris.instrument_imports(include=["django_dripcache"]) if atheris else contextlib.nullcontext(),
 ):
-    from django_dripcache.codecs import PLAIN, ZLIB, ZSTD, PickleCodec, TooLargeError, deflate, inflate
+    from django_dripcache.codecs import PickleCodec
+    from django_dripcache.compression import PLAIN, ZLIB, ZSTD, TooLargeError, deflate, inflate
     from django_dripcache.keys import escape
     from tests import fuzz
 

@@ -28,8 +28,8 @@ MAX_LINES = 300
 # From the bottom up: a module may import from its own layer and from those below.
 LAYERS = {
     "pure": (
-        "address beside codecs context counts deadline encryption entry events eviction exceptions flight freshness groups "
-        "histogram journal keys measures outcomes policy rates signed tally typing"
+        "address areas beside codecs compression contents context counts deadline encryption entry events eviction exceptions flight freshness groups "
+        "histogram journal keys measures nearness outcomes policy rates signed tally typing"
     ),
     "flows": "flows flows.*",
     "driver": "_counted _drive _replay _replies",

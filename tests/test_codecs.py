@@ -25,22 +25,9 @@ from django.utils.safestring import mark_safe
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from django_dripcache import codecs
-from django_dripcache.codecs import (
-    JSON,
-    MEMBER,
-    MISS,
-    PLAIN,
-    ZLIB,
-    ZSTD,
-    OpenCodec,
-    PickleCodec,
-    TooLargeError,
-    TypedCodec,
-    TypedJsonCodec,
-    deflate,
-    inflate,
-)
+from django_dripcache import codecs, compression
+from django_dripcache.codecs import JSON, MEMBER, MISS, OpenCodec, PickleCodec, TypedCodec, TypedJsonCodec
+from django_dripcache.compression import PLAIN, ZLIB, ZSTD, TooLargeError, deflate, inflate
 from django_dripcache.exceptions import SerializationError
 
 KEY, OTHER = b"site:d::1:key", b"site:d::1:other"
@@ -490,7 +477,7 @@ def test_without_zstandard_compression_is_by_zlib_and_a_zstandard_value_is_a_mis
     zstandard()
     before = SQUEEZING.encode("a" * 1000, KEY)
     assert before[1] == ZSTD
-    monkeypatch.setattr(codecs, "_zstandard", None)
+    monkeypatch.setattr(compression, "_zstandard", None)
     assert SQUEEZING.decode(before, KEY) is MISS
     after = SQUEEZING.encode("a" * 1000, KEY)
     assert after[1] == ZLIB
@@ -549,7 +536,7 @@ def test_an_unknown_compression_is_a_value_error(kind):
 
 BOMBS = """
 import io, json, pickle, resource, struct, zlib
-from django_dripcache import codecs
+from django_dripcache import codecs, compression
 
 LIMIT, SIZE, PIECE = 8 << 20, 512 << 20, bytes(1 << 20)
 
@@ -577,10 +564,10 @@ def by_zstd(size, declared):
     return out.getvalue()
 
 
-kinds = {"zlib": (codecs.ZLIB, by_zlib)}
-if codecs._zstandard is not None:
-    kinds["zstd without its size"] = (codecs.ZSTD, lambda size: by_zstd(size, False))
-    kinds["zstd"] = (codecs.ZSTD, lambda size: by_zstd(size, True))
+kinds = {"zlib": (compression.ZLIB, by_zlib)}
+if compression._zstandard is not None:
+    kinds["zstd without its size"] = (compression.ZSTD, lambda size: by_zstd(size, False))
+    kinds["zstd"] = (compression.ZSTD, lambda size: by_zstd(size, True))
 codec = codecs.PickleCodec([b"secret"], compress_above=None, inflate_limit=LIMIT)
 found = {}
 for name, (flags, make) in kinds.items():

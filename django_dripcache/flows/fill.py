@@ -12,6 +12,7 @@ from ..exceptions import CacheUnavailableError, LoaderTimeoutError, Serializatio
 from ..flight import OWN
 from .lease import Found, begin, compute, fetch, keep, plain, release
 from .lease import Place as Place  # noqa: PLC0414 - it is for others
+from .nearby import NOTHING, recall
 from .steps import Load, Note, Once, Refused, Spawn, Wait
 
 if TYPE_CHECKING:
@@ -192,6 +193,10 @@ def _compute_and_keep(
 
 def _seek(place: Place, loader: Loader, fresh: Freshness, tags: Sequence[bytes]) -> Flow[Found]:
     """Return a value, fresh or stale, or the lease to compute it."""
+    if place.near is not None:
+        value = recall(place.key, place.codec, place.near)
+        if value is not MISS and value is not NOTHING:
+            return Found(value)
     began, pause = time.monotonic(), _FIRST_PAUSE
     found = yield from fetch(place, fresh, tags)
     tell("miss" if found.value is MISS else "stale" if found.holder else "hit", place.key)

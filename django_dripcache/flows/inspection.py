@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 PATIENCE: Final = 0.25
 """For how many seconds keys are looked for at a time: in half of what a request may cost, with time to show them."""
 
+SAMPLE: Final = 5000
+"""So many keys are weighed to find the largest."""
+
 _PAGE: Final = 500
 _NO_KEY: Final = -2
 
@@ -53,14 +56,15 @@ def find(
     """
     until = time.monotonic() + PATIENCE
     names: dict[bytes, None] = {}
-    looked, size = 0, count
+    looked, size = 0, min(count, SCAN_COUNT)
     while True:
         cursor, found = yield from scan.page(cursor, pattern, size)
         names.update(dict.fromkeys(filter(accepts, found)))
         looked += size
         if not cursor or len(names) >= count or time.monotonic() >= until:
             break
-        size = min(SCAN_COUNT, max(count, looked * (count - len(names)) // max(len(names), 1)))
+        missing = count - len(names)
+        size = min(SCAN_COUNT, missing * looked // len(names) + 1 if names else 2 * size)
     facts = yield from describe(list(names))
     return facts, cursor
 
@@ -93,3 +97,10 @@ def examine(name: bytes) -> Flow[tuple[Facts, Examined] | None]:
 def _read(reply: tuple[bytes, int, int]) -> Facts:
     kind, ttl, size = reply
     return Facts(kind.decode("utf-8", "replace"), ttl, None if size < 0 else size)
+
+
+def largest(pattern: bytes, accepts: Callable[[bytes], bool], most: int = 5) -> Flow[list[tuple[bytes, int]]]:
+    """Return the largest of a sample of the keys that find() finds, with their sizes; it takes a bounded time."""
+    facts, _ = yield from find(pattern, accepts, 0, SAMPLE)
+    sizes = [(name, fact.size) for name, fact in facts.items() if fact.size is not None]
+    return sorted(sizes, key=lambda pair: -pair[1])[:most]

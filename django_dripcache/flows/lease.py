@@ -19,24 +19,30 @@ from ..codecs import MISS
 from ..context import Context
 from ..entry import parse
 from ..exceptions import CacheUnavailableError
+from .nearby import begin as begin_near
+from .nearby import keep as keep_near
 from .steps import Encode, Load, Refused, Script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..freshness import Freshness
+    from ..near import Near
     from ..typing import Codec, Flow, Loader
+
+_WITH_LEFT = 2
 
 logger = logging.getLogger("django_dripcache")
 
 
 class Place(NamedTuple):
-    """Where a value lives: its key, the key of its lease, how it is read, and how tags are named there."""
+    """Where a value lives: its key, the key of its lease, how it is read, how tags are named, and what is near."""
 
     key: bytes
     lease: bytes
     codec: Codec
     tag: Callable[[str], bytes]
+    near: Near | None = None
 
 
 class Found(NamedTuple):
@@ -62,6 +68,7 @@ def fetch(place: Place, fresh: Freshness, tags: Sequence[bytes], unusable: str =
     """
     owner = secrets.token_hex(8)
     while True:
+        tickets = begin_near(place.key, tags, place.near) if place.near is not None else {}
         reply = yield Script(
             "fetch",
             [place.key, place.lease, *tags],
@@ -71,7 +78,12 @@ def fetch(place: Place, fresh: Freshness, tags: Sequence[bytes], unusable: str =
             fresh.tag_life,
             unusable,
             fresh.queued,
+            "left" if tickets else "",
         )
+        if isinstance(reply, list) and len(reply) == _WITH_LEFT:
+            reply, left = reply
+            if place.near is not None:
+                keep_near(reply, left, place.key, place.codec, place.near, tickets)
         if not isinstance(reply, bytes):
             return _found(place, *reply)
         value = place.codec.decode(parse(reply).payload, place.key)

@@ -13,7 +13,7 @@ from .journalled import journalled
 from .steps import Command, Encode, Load, Pipeline, Refused, Script
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..typing import Codec, Flow, Loader
     from .steps import Argument, Step
@@ -139,15 +139,24 @@ def set_many(
     return too_large + refused
 
 
-def get_or_set(key: bytes, codec: Codec, loader: Loader, ttl: int | None, *, strict: bool = False) -> Flow[Any]:
+def get_or_set(
+    key: bytes,
+    codec: Codec,
+    loader: Loader,
+    ttl: int | None,
+    *,
+    strict: bool = False,
+    reading: Callable[[], Flow[tuple[bytes | None, Any]]] | None = None,
+) -> Flow[Any]:
     """
     Return the value of ``key``; without one, load it, store it, and return it.
 
     Where another caller stored a value meanwhile, that one is returned. A hit is one round trip, a miss two. While
     Redis cannot be used the loader runs and its value is returned; with ``strict`` that raises CacheUnavailableError.
+    ``reading`` is another way to read what is there.
     """
     try:
-        _, value = yield from _read(key, codec)
+        _, value = yield from (_read(key, codec) if reading is None else reading())
     except CacheUnavailableError:
         if strict:
             raise

@@ -4,7 +4,7 @@
 -- KEYS[3..] are tags. ARGV: an owner, the lease in ms, a factor of the cost for early computing, how long a new tag
 -- lives in ms, the SHA-1 of a value that cannot be used ('*' is for any value, and takes the lease from its holder),
 -- and the lease in ms where a task is to compute what is stale, else ''. A lease that is in a queue, or rests, gives way
--- to one who finds nothing.
+-- to one who finds nothing. With ARGV[7], what is fresh comes with the milliseconds that it is fresh for (-1: no end).
 local anew = ARGV[5] == '*'
 local raw = not anew and redis.call('GET', KEYS[1])
 if raw and ARGV[5] ~= '' and redis.sha1hex(raw) == ARGV[5] then
@@ -17,7 +17,7 @@ if raw then
     raw = false
   elseif left then
     if left < 0 or cost * ARGV[3] < left then
-      return raw
+      return ARGV[7] ~= '' and {raw, left} or raw
     end
     early = true
   end

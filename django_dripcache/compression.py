@@ -1,0 +1,67 @@
+"""Smaller payloads: Zstandard where it is installed, else zlib; read back with a bound on what they inflate to."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+try:
+    import zstandard
+except ImportError:
+    _zstandard: ModuleType | None = None
+else:
+    _zstandard = zstandard
+
+PLAIN, ZLIB, ZSTD = 0, 1, 2
+
+
+class TooLargeError(ValueError):
+    """A payload would inflate beyond the bound."""
+
+
+def deflate(payload: bytes) -> tuple[int, bytes]:
+    """Return how ``payload`` was compressed and the result: Zstandard where it is installed, else zlib."""
+    if _zstandard is not None:
+        return ZSTD, _zstandard.ZstdCompressor(level=3).compress(payload)
+    return ZLIB, zlib.compress(payload, 3)
+
+
+def inflate(kind: int, payload: bytes, limit: int) -> bytes:
+    """
+    Return what ``deflate()`` was given, reading no more than ``limit`` bytes of it.
+
+    Raises TooLargeError beyond the limit, and ValueError for what is damaged or of an unknown kind.
+    """
+    if kind == PLAIN:
+        return payload
+    if kind == ZLIB:
+        reader = zlib.decompressobj()
+        try:
+            inflated = reader.decompress(payload, limit + 1)
+        except zlib.error as error:
+            raise ValueError(str(error)) from error
+        if len(inflated) <= limit and not reader.eof:
+            message = "The payload is cut short."
+            raise ValueError(message)
+    elif kind == ZSTD and _zstandard is not None:
+        try:
+            size = _zstandard.frame_content_size(payload)
+            if size < 0:
+                message = "The payload does not declare its size, as ours do."
+                raise ValueError(message)
+            inflated = b"" if size > limit else _zstandard.ZstdDecompressor().decompress(payload, limit)
+        except _zstandard.ZstdError as error:
+            raise ValueError(str(error)) from error
+        if size > limit:
+            message = f"The payload inflates to more than {limit} bytes."
+            raise TooLargeError(message)
+    else:
+        message = f"Compression {kind} is not known here."
+        raise ValueError(message)
+    if len(inflated) > limit:
+        message = f"The payload inflates to more than {limit} bytes."
+        raise TooLargeError(message)
+    return inflated

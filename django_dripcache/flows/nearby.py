@@ -1,0 +1,193 @@
+"""
+Reading with a near cache: from the process if it is there, else from Redis, to be there the next time.
+
+What the near cache has of a name is None for a known miss, else a function, what to call it with for the value, and the
+tags that the value depends on, with their versions. Of a tag it has the version.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..codecs import MISS
+from ..entry import parse, parse_tags
+from ..events import tell
+from . import values
+from .steps import Command, Pipeline, Refused, Script
+from .values import discard
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..eviction import Ticket
+    from ..near import Near
+    from ..typing import Codec, Flow, Loader, Opened
+
+NOTHING = object()
+"""What is told of a key of which it is known that there is no value."""
+
+_NO_END = -1
+_SIZE = 32
+
+
+def recall(key: bytes, codec: Codec, near: Near) -> Any:
+    """Return the value of a key that is near, NOTHING for a known miss, or MISS if nothing is known."""
+    entry = near.get(key)
+    if entry is None:
+        return MISS
+    if entry.value is None:
+        return NOTHING
+    loads, data, tags = entry.value
+    for tag, version in tags:
+        known = near.get(tag)
+        if known is None or known.value != version:
+            return MISS
+    value = codec.revive((loads, data))
+    if value is not MISS:
+        tell("near", key)
+    return value
+
+
+def get(key: bytes, codec: Codec, default: Any, near: Near) -> Flow[Any]:
+    """See values.get()."""
+    value = recall(key, codec, near)
+    if value is MISS:
+        raw, value = yield from read(key, codec, near)
+        tell("miss" if value is MISS else "hit", key)
+        if value is MISS and raw is not None:
+            yield from discard(key, raw, codec)
+    elif value is NOTHING:
+        tell("miss", key)
+    return default if value is MISS or value is NOTHING else value
+
+
+def read(key: bytes, codec: Codec, near: Near) -> Flow[tuple[bytes | None, Any]]:
+    """Return what Redis has under ``key``, and the value that it is, or MISS; keep it near: one round trip."""
+    ticket = near.begin(key)
+    raw, left = yield Pipeline([Command("GET", key), Command("PTTL", key)])
+    if isinstance(raw, Refused):
+        return None, MISS
+    return raw, _keep(raw, left, key, codec, near, ticket)
+
+
+def get_or_set(
+    key: bytes, codec: Codec, loader: Loader, ttl: int | None, near: Near, *, strict: bool = False
+) -> Flow[Any]:
+    """See values.get_or_set()."""
+    value = recall(key, codec, near)
+    if value is MISS or value is NOTHING:
+        reading = (lambda: read(key, codec, near)) if value is MISS else None
+        return (yield from values.get_or_set(key, codec, loader, ttl, strict=strict, reading=reading))
+    return value
+
+
+def get_many(keys: Sequence[bytes], codec: Codec, near: Near) -> Flow[list[Any]]:
+    """See values.get_many()."""
+    found = {key: recall(key, codec, near) for key in keys}
+    away = [key for key, value in found.items() if value is MISS]
+    if away:
+        tickets = near.begin_many(away)
+        asked = [key for key, ticket in zip(away, tickets, strict=True) if ticket is not None]
+        raws, *left = yield Pipeline([Command("MGET", *away), *(Command("PTTL", key) for key in asked)])
+        ends = dict(zip(asked, left, strict=True))
+        for key, raw, ticket in zip(away, raws, tickets, strict=True):
+            found[key] = _keep(raw, ends.get(key, _NO_END), key, codec, near, ticket)
+            tell("miss" if found[key] is MISS else "hit", key)
+    return [_known(key, found[key]) for key in keys]
+
+
+def get_entry(key: bytes, codec: Codec, default: Any, near: Near) -> Flow[Any]:
+    """See entries.get(): one round trip, or two for a value with tags that is read for the first time."""
+    value = recall(key, codec, near)
+    if value is MISS:
+        raw, value = yield from _read_entry(key, codec, near)
+        tell("miss" if value is MISS else "hit", key)
+        if value is MISS and raw is not None:
+            yield from discard(key, raw, codec)
+    elif value is NOTHING:
+        tell("miss", key)
+    return default if value is MISS or value is NOTHING else value
+
+
+def get_many_entries(keys: Sequence[bytes], codec: Codec, near: Near) -> Flow[list[Any]]:
+    """See entries.get_many(): one round trip for all, and one for each with tags that is read for the first time."""
+    found = {key: recall(key, codec, near) for key in keys}
+    away = [key for key, value in found.items() if value is MISS]
+    if away:
+        tickets = near.begin_many(away)
+        replies = yield Pipeline([part for key in away for part in _reading(key)])
+        for key, ticket, raw, left in zip(away, tickets, replies[::2], replies[1::2], strict=True):
+            if isinstance(raw, bytes) and parse(raw).tagged:
+                found[key] = (yield from _read_entry(key, codec, near))[1]
+            else:
+                found[key] = MISS if isinstance(raw, Refused) else _keep(raw, left, key, codec, near, ticket)
+            tell("miss" if found[key] is MISS else "hit", key)
+    return [_known(key, found[key]) for key in keys]
+
+
+def begin(key: bytes, tags: Sequence[bytes], near: Near) -> dict[bytes, Ticket]:
+    """Return tickets for a key and its tags, before they are read."""
+    names = [key, *tags]
+    return {name: ticket for name, ticket in zip(names, near.begin_many(names), strict=True) if ticket is not None}
+
+
+def keep(raw: bytes, left: int, key: bytes, codec: Codec, near: Near, tickets: Mapping[bytes, Ticket]) -> None:
+    """Keep near what was read fresh with tickets for the key and for all of its tags."""
+    tags = parse_tags(raw)
+    if key in tickets and all(tag in tickets for tag, _ in tags):
+        _keep(raw, left, key, codec, near, tickets[key], tags)
+        for tag, version in tags:
+            near.fill(tickets[tag], version, len(version), None)
+
+
+def _read_entry(key: bytes, codec: Codec, near: Near) -> Flow[tuple[bytes | None, Any]]:
+    ticket = near.begin(key)
+    raw, left = yield Pipeline(_reading(key))
+    if isinstance(raw, Refused):
+        return None, MISS
+    if raw is not None and parse(raw).tagged:
+        tickets = begin(key, [tag for tag, _ in parse_tags(raw)], near)
+        raw, left = yield Pipeline(_reading(key))
+        if isinstance(raw, bytes):
+            keep(raw, left, key, codec, near, tickets)
+            return raw, codec.decode(parse(raw).payload, key)
+    return raw, _keep(raw, left, key, codec, near, ticket)
+
+
+def _known(key: bytes, value: Any) -> Any:
+    if value is not NOTHING:
+        return value
+    tell("miss", key)
+    return MISS
+
+
+def _reading(key: bytes) -> list[Script]:
+    return [Script("read", [key]), Script("read", [key], "left")]
+
+
+def _keep(
+    raw: bytes | None,
+    left: int,
+    key: bytes,
+    codec: Codec,
+    near: Near,
+    ticket: Ticket | None,
+    tags: tuple[tuple[bytes, bytes], ...] = (),
+) -> Any:
+    """Keep near what was read, if there is a ticket; return the value, or MISS."""
+    if raw is None:
+        if ticket is not None:
+            near.fill(ticket, None, _SIZE, None)
+        return MISS
+    payload = parse(raw).payload
+    opened = codec.open(payload, key)
+    if opened is None:
+        return MISS
+    if ticket is not None and isinstance(left, int):
+        near.fill(ticket, (*opened, tags), _size(opened), None if left == _NO_END else max(left, 0))
+    return codec.revive(opened)
+
+
+def _size(opened: Opened) -> int:
+    data = opened[1]
+    return len(data) if isinstance(data, bytes | str) else _SIZE
