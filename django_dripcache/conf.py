@@ -54,6 +54,7 @@ class Settings:
     TASK_BUDGET: Seconds | None = 5.0
     TRUSTED_PROXIES: int = 0
     TRUSTED_PROXY_HEADER: str = "X-Forwarded-For"
+    WARM: Mapping[str, str] = field(default_factory=dict)
     WORKERS: int = 1
 
 
@@ -76,6 +77,7 @@ _ALLOWED: dict[str, tuple[type, ...]] = {
     "TASK_BUDGET": (int, float, timedelta, type(None)),
     "TRUSTED_PROXIES": (int,),
     "TRUSTED_PROXY_HEADER": (str,),
+    "WARM": (dict,),
     "WORKERS": (int,),
 }
 

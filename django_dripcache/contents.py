@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from .codecs import PLAIN
+from .compression import PLAIN
 from .entry import MAGIC as ENTRY
 from .entry import parse
 

@@ -17,16 +17,16 @@ import logging
 import os
 import threading
 import time
-from dataclasses import dataclass
 from math import inf
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from .eviction import Entries, Ticket
+from .stats import NearStats
 from .tracker import Keeper, RefusedError, Tracker, scope
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from .eviction import Entry
     from .server import Server
+    from .stats import NearStatus
 
 logger = logging.getLogger("django_dripcache")
 
@@ -46,28 +47,9 @@ BACKOFF: Final = (0.25, 2.0)
 REFUSED: Final = 60.0
 """After so many seconds a server that does not track is asked again: it may have been replaced."""
 
-Status: TypeAlias = Literal["idle", "connecting", "live", "refused", "closed"]
 
 _RANDOM: Final = SystemRandom()
 _living: WeakSet[Near] = WeakSet()
-
-
-@dataclass(frozen=True, slots=True)
-class NearStats:
-    """
-    How a near cache is.
-
-    ``status`` is ``"idle"`` before the first read, ``"connecting"``, ``"live"``, ``"refused"`` where the server does
-    not track, or ``"closed"``; ``reason`` says why it is not live. ``bytes`` are those of the entries with their names
-    and what it takes to keep them. ``invalidations`` counts the names that the server told of, kept here or not.
-    """
-
-    entries: int
-    bytes: int
-    evictions: int
-    invalidations: int
-    status: Status
-    reason: str
 
 
 class Near:
@@ -111,7 +93,7 @@ class Near:
         self._retry_at = 0.0
         self._backoff = BACKOFF[0]
         self._invalidations = 0
-        self.status: Status = "idle"
+        self.status: NearStatus = "idle"
         self.reason = "nothing was read yet"
 
     def get(self, name: bytes) -> Entry | None:
@@ -134,7 +116,7 @@ class Near:
         now, find = time.monotonic(), self._find
         if now >= self._until:
             now = self._catch_up()
-        found = []
+        found: list[Entry | None] = []
         for name in names:
             entry = find(name)
             if entry is None or now >= entry.until:

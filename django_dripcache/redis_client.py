@@ -101,6 +101,7 @@ class DripClient(BaseClient):
         """Return the values that there are, by key."""
         near = self.server.near
         if near is not None and client is None:
+            keys = list(keys)
             names = [self.name(key, version) for key in keys]
             found = near.get_many(names)
             if None not in found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,3 +100,24 @@ class Health:
             memory_max=int(about.get("maxmemory", 0)),
             eviction_policy=about.get("maxmemory_policy", ""),
         )
+
+
+NearStatus: TypeAlias = Literal["idle", "connecting", "live", "refused", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class NearStats:
+    """
+    How a near cache is.
+
+    ``status`` is ``"idle"`` before the first read, ``"connecting"``, ``"live"``, ``"refused"`` where the server does
+    not track, or ``"closed"``; ``reason`` says why it is not live. ``bytes`` are those of the entries with their names
+    and what it takes to keep them. ``invalidations`` counts the names that the server told of, kept here or not.
+    """
+
+    entries: int
+    bytes: int
+    evictions: int
+    invalidations: int
+    status: NearStatus
+    reason: str

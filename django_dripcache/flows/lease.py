@@ -84,6 +84,8 @@ def fetch(place: Place, fresh: Freshness, tags: Sequence[bytes], unusable: str =
             reply, left = reply
             if place.near is not None:
                 keep_near(reply, left, place.key, place.codec, place.near, tickets)
+        elif place.near is not None:
+            place.near.forget(place.key)
         if not isinstance(reply, bytes):
             return _found(place, *reply)
         value = place.codec.decode(parse(reply).payload, place.key)

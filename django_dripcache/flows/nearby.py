@@ -66,6 +66,7 @@ def read(key: bytes, codec: Codec, near: Near) -> Flow[tuple[bytes | None, Any]]
     ticket = near.begin(key)
     raw, left = yield Pipeline([Command("GET", key), Command("PTTL", key)])
     if isinstance(raw, Refused):
+        near.forget(key)
         return None, MISS
     return raw, _keep(raw, left, key, codec, near, ticket)
 
@@ -132,18 +133,25 @@ def begin(key: bytes, tags: Sequence[bytes], near: Near) -> dict[bytes, Ticket]:
 
 
 def keep(raw: bytes, left: int, key: bytes, codec: Codec, near: Near, tickets: Mapping[bytes, Ticket]) -> None:
-    """Keep near what was read fresh with tickets for the key and for all of its tags."""
+    """
+    Keep near what was read fresh with tickets for the key and for all of its tags; else forget it.
+
+    Nobody is to read near what is older than what he was just told.
+    """
     tags = parse_tags(raw)
     if key in tickets and all(tag in tickets for tag, _ in tags):
         _keep(raw, left, key, codec, near, tickets[key], tags)
         for tag, version in tags:
             near.fill(tickets[tag], version, len(version), None)
+    else:
+        near.forget(key)
 
 
 def _read_entry(key: bytes, codec: Codec, near: Near) -> Flow[tuple[bytes | None, Any]]:
     ticket = near.begin(key)
     raw, left = yield Pipeline(_reading(key))
     if isinstance(raw, Refused):
+        near.forget(key)
         return None, MISS
     if raw is not None and parse(raw).tagged:
         tickets = begin(key, [tag for tag, _ in parse_tags(raw)], near)
@@ -182,6 +190,7 @@ def _keep(
     payload = parse(raw).payload
     opened = codec.open(payload, key)
     if opened is None:
+        near.forget(key)
         return MISS
     if ticket is not None and isinstance(left, int):
         near.fill(ticket, (*opened, tags), _size(opened), None if left == _NO_END else max(left, 0))

@@ -1,47 +1,39 @@
-"""Find what is wrong with each server: its connections by role, and what the checks find, each with its remedy."""
+"""Find what is wrong with each server, its connections, its keys and the site's use of them, each with its remedy."""
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from .._drive import run
+from ..advice import advise
+from ..areas import BACKGROUND, find_area, to_text
 from ..backend import get_alias_server
+from ..broker import namespace_root
 from ..checks import check_server, check_settings
 from ..exceptions import CacheUnavailableError
-from ..flows.server import clients
-from .health import chosen
+from ..flows.inspection import largest
+from ..keys import escape_glob
+from ..roles import ROLES, count_connections, remedy
+from ..traffic import get_traffic
+from .aliases import add_alias, chosen
+from .console import BROKEN
+from .tables import size
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from ..server import Server
-    from .health import Report
+    from .console import Report
 
-CROWDED: Final = 0.8
-"""From this part of maxclients on, connections are a finding."""
+LARGE = 1024 * 1024
+"""From this many bytes on, a key is a finding."""
 
-ROLES: Final = {
-    "pool": "threads of the site and of workers: the cache, and Celery's publisher",
-    "async": "event loops of the site: the cache",
-    "consumer": "Celery workers that wait for tasks",
-    "events": "subscriptions: workers' remote control, and result backends that listen",
-    "unnamed": "others without a name, such as result backends",
-}
-
-REMEDIES: Final = {
-    "pool": "Lower OPTIONS['MAX_CONNECTIONS'] in CACHES, or the number of processes or threads.",
-    "async": "Lower OPTIONS['MAX_CONNECTIONS'] in CACHES, or the number of processes.",
-    "consumer": "Start fewer workers with a higher --concurrency.",
-    "events": "Start workers with --without-gossip --without-mingle, or set CELERY_TASK_IGNORE_RESULT.",
-    "unnamed": "Set CELERY_TASK_IGNORE_RESULT, lower CELERY_REDIS_MAX_CONNECTIONS, and name the others' connections.",
-}
-"""How to lower the connections of a role. A role that is not here is the name of somebody else's."""
+_ID = "dripcache.doctor"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add what this subcommand takes."""
-    parser.add_argument("--alias", help="One alias of CACHES; by default all that DripCache serves.")
+    add_alias(parser)
 
 
 def report(*, alias: str | None = None, **_: Any) -> Report:
@@ -51,61 +43,68 @@ def report(*, alias: str | None = None, **_: Any) -> Report:
     for name in names:
         servers.setdefault(get_alias_server(name), []).append(name)
     found = [_examine(server, aliases) for server, aliases in servers.items()]
-    findings = [
+    findings: list[dict[str, Any]] = [
         {"id": finding.id, "message": finding.msg, "hint": finding.hint or ""}
         for finding in [*check_settings(), *check_server()]
     ]
     findings += [finding for each in found for finding in each.pop("findings")]
+    unreachable = any(each["connections"] is None and each["reason"] for each in found)
+    findings += [] if unreachable else _advise()
     lines = [line for each in found for line in _describe(each)]
     lines += ["Nothing was found."] if not findings else []
     for finding in findings:
         lines += [f"{finding['id']}: {finding['message']}", f"    {finding['hint']}"]
-    unreachable = any(each["connections"] is None and each["reason"] for each in found)
-    return {"servers": found, "findings": findings}, lines, 2 if unreachable else int(bool(findings))
+    return {"servers": found, "findings": findings}, lines, BROKEN if unreachable else int(bool(findings))
 
 
 def _examine(server: Server, aliases: list[str]) -> dict[str, Any]:
-    each: dict[str, Any] = {"server": str(server.broker), "aliases": aliases, "connections": None, "reason": ""}
-    each |= {"maxclients": 0, "findings": []}
-    try:
-        listed, most = run(clients(), server)
-    except CacheUnavailableError as error:
-        if not error.answered:
-            each["reason"] = error.reason
-        return each
-    if listed is None:
-        return each
-    roles = Counter(_role(client, server.options.label) for client in listed)
-    total = sum(roles.values())
-    each |= {"connections": dict(roles.most_common()), "maxclients": most}
-    if most and total >= CROWDED * most:
-        role = roles.most_common(1)[0][0]
-        message = f"{server.broker} has {total} connections of {most}; most are {role!r}."
-        hint = REMEDIES.get(role, f"They are named {role!r} by whoever opened them.")
-        each["findings"].append({"id": "dripcache.doctor", "message": message, "hint": hint})
+    roster = count_connections(server)
+    each: dict[str, Any] = {"server": str(server.broker), "aliases": aliases, "reason": roster.reason}
+    each |= {"connections": None if roster.roles is None else dict(roster.roles), "maxclients": roster.most}
+    each |= {"largest": {} if roster.reason else _weigh(server), "findings": []}
+    if roster.crowded:
+        message = f"{server.broker} has {roster.total} connections of {roster.most}; most are {roster.crowded!r}."
+        each["findings"].append({"id": _ID, "message": message, "hint": remedy(roster.crowded)})
+    for name, weight in each["largest"].items():
+        if weight >= LARGE:
+            hint = "Store less in it, or several smaller keys: to send it keeps Redis, and Celery, waiting."
+            each["findings"].append({"id": _ID, "message": f"{name} has {size(weight)}.", "hint": hint})
     return each
 
 
-def _role(client: dict[str, str], label: str) -> str:
-    name = client.get("name", "")
-    for role in ("pool", "async"):
-        if name.startswith(f"{label}:{role}:"):
-            return role
-    if name:
-        return name.split(":", 1)[0]
-    if client.get("sub", "0") != "0" or client.get("psub", "0") != "0" or "subscribe" in client.get("cmd", ""):
-        return "events"
-    return "consumer" if client.get("cmd") == "brpop" else "unnamed"
+def _weigh(server: Server) -> dict[str, int]:
+    """Return the largest keys of a sample of the site's, with their bytes."""
+    root = namespace_root()
+    ours = largest(escape_glob(root.encode()) + b"*", lambda name: find_area(root, name).role not in BACKGROUND)
+    try:
+        found = run(ours, server)
+    except CacheUnavailableError:
+        return {}
+    return {to_text(name): weight for name, weight in found}
+
+
+def _advise() -> list[dict[str, str]]:
+    """Return what the figures of the last day say about groups of keys."""
+    groups = get_traffic("24h").groups
+    return [
+        {"id": _ID, "message": f"Keys {name!r}, in the last 24 hours: {problem}", "hint": hint[:1].upper() + hint[1:]}
+        for name, figures in groups.items()
+        for problem, _, hint in (advice.partition(": ") for advice in advise(figures))
+    ]
 
 
 def _describe(each: dict[str, Any]) -> list[str]:
     lines = [f"{each['server']}  (aliases: {', '.join(each['aliases'])})"]
     if each["connections"] is None:
         reason = each["reason"] or "this user may not ask for CLIENT LIST"
-        return [*lines, f"    connections are not known: {reason}", ""]
-    limit = f" of {each['maxclients']:,}" if each["maxclients"] else ""
-    lines.append(f"    {sum(each['connections'].values()):,}{limit} connections")
-    lines += [
-        f"    {count:>8,}  {role:<10} {ROLES.get(role, 'named so')}" for role, count in each["connections"].items()
-    ]
+        lines.append(f"    connections are not known: {reason}")
+    else:
+        limit = f" of {each['maxclients']:,}" if each["maxclients"] else ""
+        lines.append(f"    {sum(each['connections'].values()):,}{limit} connections")
+        lines += [
+            f"    {count:>8,}  {role:<10} {ROLES.get(role, 'named so')}" for role, count in each["connections"].items()
+        ]
+    if each["largest"]:
+        lines.append("    the largest keys of a sample")
+        lines += [f"    {size(weight):>10}  {name}" for name, weight in each["largest"].items()]
     return [*lines, ""]

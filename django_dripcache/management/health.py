@@ -5,21 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ..backend import configured_aliases
 from ..client import CacheClient
-from ..exceptions import ConfigurationError
 from ..manager import CacheManager
+from .aliases import add_alias, chosen
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-Report = tuple[Any, list[str], int]
-"""What is printed as JSON, what is printed as text, and the exit code."""
+    from .console import Report
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add what this subcommand takes."""
-    parser.add_argument("--alias", help="One alias of CACHES; by default all that DripCache serves.")
+    add_alias(parser)
 
 
 def report(*, alias: str | None = None, **_: Any) -> Report:
@@ -33,15 +31,3 @@ def report(*, alias: str | None = None, **_: Any) -> Report:
         lines.append(f"{name:<12} {health.status:<10} {latency:>10}   memory {memory}{limit}")
     unwell = any(health.status == "unhealthy" for health in found.values())
     return {name: asdict(health) for name, health in found.items()}, lines, int(unwell)
-
-
-def chosen(alias: str | None) -> list[str]:
-    """Return the aliases that are asked for. Raises ConfigurationError if there is none, or no such one."""
-    served = list(configured_aliases())
-    if alias is not None and alias not in served:
-        message = f"--alias={alias} is no alias that DripCache serves. Allowed: {', '.join(served) or 'none'}."
-        raise ConfigurationError(message)
-    if not served:
-        message = "No alias of CACHES is served by django_dripcache.backend.DripCache."
-        raise ConfigurationError(message)
-    return served if alias is None else [alias]

@@ -36,8 +36,7 @@ def fits(page):
 def test_the_overview_of_a_well_set_up_server(broker, fits, signed_in):
     caches["default"].set_many({str(number): "x" * 10_000 for number in range(1_200)})
     signed_in.goto(signed_in.url)
-    assert signed_in.inner_text("h1") == "Cache overview"
-    assert signed_in.locator("dd").first.inner_text().strip().startswith("1")
+    assert signed_in.inner_text("h1") == "Cache"
     assert signed_in.get_by_text("volatile-lru").is_visible()
     signed_in.look("overview")
 
@@ -53,5 +52,5 @@ def test_the_overview_of_a_badly_set_up_server(start_server, fits, signed_in):
 def test_the_overview_without_redis(fits, signed_in):
     with use_server("redis://127.0.0.1:1/0"):
         signed_in.goto(signed_in.url)
-        assert signed_in.get_by_role("alert").inner_text().startswith("Redis does not answer")
+        assert "Redis does not answer" in signed_in.get_by_role("alert").inner_text()
         signed_in.look("overview-outage")

@@ -1,57 +1,87 @@
-"""``manage.py dripcache``: what it prints, for people and for scripts, and how it ends."""
+"""``manage.py dripcache``: what all subcommands have in common, and how they end."""
 
 from __future__ import annotations
 
-import io
-import json
+import subprocess
 import sys
-from contextlib import ExitStack
+import time
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, execute_from_command_line
 from django.test import override_settings
 
 from django_dripcache import cache
-from django_dripcache.management.doctor import REMEDIES, ROLES
+from django_dripcache.management.commands.dripcache import SUBCOMMANDS
 from tests.conftest import use_server
-from tests.processes import UNREACHABLE, Worker, needs_server, run_python, shop, site
+from tests.processes import ROOT, UNREACHABLE, environment, run_python
+
+from .asking import ask, refusal
+
+CALLS = {
+    "stats": ["stats"],
+    "keys": ["keys"],
+    "get": ["get", "dripcache:c:k"],
+    "delete": ["delete", "dripcache:c:k", "--yes"],
+    "clear": ["clear", "--yes"],
+    "clear of a namespace": ["clear", "--namespace", "shop", "--yes"],
+    "warm": ["warm"],
+    "flags": ["flags"],
+    "flags set": ["flags", "set", "beta", "on"],
+    "flags delete": ["flags", "delete", "beta", "--yes"],
+    "limits": ["limits"],
+    "limits reset": ["limits", "reset", "--rule", "pages", "--who", "203.0.113.7"],
+    "sessions": ["sessions", "--user", "7"],
+    "sessions logout": ["sessions", "logout", "--user", "7", "--yes"],
+    "monitor": ["monitor"],
+    "benchmark": ["benchmark"],
+}
+"""A call of each that needs an answer of Redis; "health" and "doctor" tell of an outage themselves."""
+
+SETTINGS = {
+    "WARM": {"pages": "tests.management.test_warm.warm_pages"},
+    "RATE_LIMITS": [{"name": "pages", "rate": "10/m", "key": "ip"}],
+}
 
 
-def ask(*arguments):
-    """Run a subcommand, and return its exit code and what it printed."""
-    out, code = io.StringIO(), 0
-    try:
-        call_command("dripcache", *arguments, stdout=out)
-    except SystemExit as end:
-        code = end.code
-    return code, out.getvalue()
+def test_there_is_a_call_of_each():
+    assert {name.partition(" ")[0] for name in CALLS} == set(SUBCOMMANDS) - {"health", "doctor"}
 
 
-def ask_json(*arguments):
-    code, text = ask(*arguments, "--json")
-    return code, json.loads(text)
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_while_redis_is_down_each_says_so_at_once_and_ends_with_2(name, form, capsys):
+    with use_server(UNREACHABLE.replace("//", "//user:secret@"), **SETTINGS):
+        began = time.monotonic()
+        with pytest.raises(SystemExit) as ended:
+            execute_from_command_line(["manage.py", "dripcache", *CALLS[name], *form])
+        assert time.monotonic() - began < 5
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "The cache's Redis cannot be used: " in err
+    assert len(err.strip().splitlines()) == 1
+    assert "secret" not in err
 
 
-# health
+def test_while_redis_hangs_it_is_said_within_a_second_or_so(start_server, broker):
+    server = start_server()
+    with use_server(server.url):
+        cache.set("k", 1)
+        server.pause()
+        began = time.monotonic()
+        assert refusal("keys")[0] == 2
+        assert time.monotonic() - began < 3
+        server.resume()
 
 
-def test_health_tells_of_each_alias(broker):
-    code, text = ask("health")
-    assert code == 0
-    assert text.split()[:2] == ["default", "healthy"]
-    code, found = ask_json("health")
-    assert code == 0
-    assert found["default"]["status"] == "healthy"
-    assert found["default"]["breaker"] == "closed"
-
-
-def test_health_ends_with_1_where_a_server_does_not_answer():
-    with use_server(UNREACHABLE):
-        code, text = ask("health")
-        assert code == 1
-        assert "unhealthy" in text
-        assert "no answer" in text
-        assert ask_json("health")[1]["default"]["latency_ms"] is None
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_each_explains_itself(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        execute_from_command_line(["manage.py", "dripcache", name, "--help"])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert "--json" in out
+    assert " ".join((SUBCOMMANDS[name].__doc__ or "").split())[:40] in " ".join(out.split())
 
 
 @pytest.mark.parametrize("subcommand", ["health", "doctor"])
@@ -75,82 +105,6 @@ def test_a_subcommand_is_asked_for():
         call_command("dripcache")
 
 
-# doctor
-
-
-def test_the_doctor_lists_connections_by_role_and_says_that_nothing_was_found(redis_server, raw):
-    with site(redis_server.url):
-        cache.get("key")
-        raw.client_setname("reports:nightly")
-        code, text = ask("doctor")
-        raw.client_setname("")
-    assert code == 0
-    assert "Nothing was found." in text
-    assert redis_server.url.rpartition("@")[2].removeprefix("redis://") in text
-    lines = [line.split() for line in text.splitlines()]
-    assert ["1", "pool"] in [line[:2] for line in lines]
-    assert ["1", "reports", "named", "so"] in lines
-
-
-@needs_server
-def test_the_doctor_knows_a_worker_and_its_result_backend(start_server):
-    server = start_server(maxmemory="64mb", maxmemory_policy="volatile-lru")
-    conf = {"result_backend": server.url}
-    with shop(server.url, **conf) as app, Worker(server.url, "-P", "prefork", "-c1", celery=conf):
-        assert app.send_task("tests.remember", ("key", 1)).get(timeout=20) == 1
-        code, found = ask_json("doctor")
-        app.backend.client.connection_pool.disconnect()
-    assert code == 0
-    (here,) = found["servers"]
-    assert here["aliases"] == ["default"]
-    assert here["maxclients"] > 0
-    assert here["connections"]["consumer"] == 1
-    assert here["connections"]["events"] >= 1
-    assert here["connections"]["pool"] >= 2
-    assert set(here["connections"]) <= set(ROLES)
-
-
-@needs_server
-def test_the_doctor_tells_of_many_connections_who_has_most_and_how_to_lower_them(start_server):
-    server = start_server(maxmemory="64mb", maxmemory_policy="volatile-lru", maxclients="12")
-    with use_server(server.url), ExitStack() as stack:
-        for _ in range(9):
-            stack.enter_context(server.client()).ping()
-        code, text = ask("doctor")
-    assert code == 1
-    assert "of 12; most are 'unnamed'" in text
-    assert REMEDIES["unnamed"] in text
-
-
-@needs_server
-def test_the_doctor_reports_what_the_checks_find_with_its_hint(start_server):
-    server = start_server(maxmemory="64mb", maxmemory_policy="allkeys-lru")
-    with use_server(server.url):
-        code, found = ask_json("doctor")
-    assert code == 1
-    assert [finding["id"] for finding in found["findings"]] == ["dripcache.W011"]
-    assert "volatile-lru" in found["findings"][0]["hint"]
-
-
-def test_the_doctor_ends_with_2_where_a_server_does_not_answer():
-    with use_server(UNREACHABLE.replace("//", "//user:secret@")):
-        code, text = ask("doctor")
-    assert code == 2
-    assert "connections are not known" in text
-    assert "secret" not in text
-
-
-@needs_server
-def test_a_user_who_may_not_list_connections_is_told_so(start_server):
-    server = start_server(maxmemory="64mb", maxmemory_policy="volatile-lru")
-    with server.client() as owner:
-        owner.execute_command(*["ACL", "SETUSER", "shop", "on", ">password", "~dripcache:*", "+@all", "-client"])
-    with use_server(f"redis://shop:password@127.0.0.1:{server.port}/0"):
-        code, text = ask("doctor")
-    assert code == 0
-    assert "this user may not ask for CLIENT LIST" in text
-
-
 def test_a_shell_is_given_the_exit_code(redis_server, raw):
     script = """
         import json, subprocess, sys
@@ -159,3 +113,15 @@ def test_a_shell_is_given_the_exit_code(redis_server, raw):
     """
     assert run_python(script, UNREACHABLE) == [1, False]
     assert sys.executable
+
+
+def test_who_reads_a_part_alone_is_left_in_peace(redis_server, raw):
+    raw.eval("for i = 1, 5000 do redis.call('SET', 'dripcache:c:key:' .. i, '1', 'PX', 600000) end", 0)
+    command = [sys.executable, "-m", "django", "dripcache", "keys", "--count", "0"]
+    with subprocess.Popen(
+        command, env=environment(redis_server.url), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0

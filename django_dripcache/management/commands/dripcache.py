@@ -1,19 +1,42 @@
-"""``manage.py dripcache``: look at the cache, and at what it shares with Celery."""
+"""``manage.py dripcache``: look at the cache, and at what it shares with Celery; and put right what is there."""
 
 from __future__ import annotations
 
-import json
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from ...exceptions import ConfigurationError
-from .. import doctor, health
+from ...exceptions import CacheUnavailableError, ConfigurationError, InvalidKeyError
+from ...outage import on_outage
+from .. import benchmark, clear, delete, doctor, flags, get, health, keys, limits, monitor, sessions, stats, warm
+from ..console import BROKEN, Console, add_json
 
 if TYPE_CHECKING:
     from django.core.management.base import CommandParser
 
-SUBCOMMANDS = {"doctor": doctor, "health": health}
+SUBCOMMANDS: dict[str, Any] = {
+    "stats": stats,
+    "health": health,
+    "doctor": doctor,
+    "keys": keys,
+    "get": get,
+    "delete": delete,
+    "clear": clear,
+    "warm": warm,
+    "flags": flags,
+    "limits": limits,
+    "sessions": sessions,
+    "monitor": monitor,
+    "benchmark": benchmark,
+}
+"""
+By its name the module of each subcommand.
+
+A module has ``add_arguments(parser)``, and ``report(**options)``, which returns what to print and the exit code; or
+``run(console, **options)``, which prints by itself and returns the exit code.
+"""
 
 
 class Command(BaseCommand):
@@ -28,16 +51,24 @@ class Command(BaseCommand):
         for name, module in SUBCOMMANDS.items():
             text = (module.__doc__ or "").strip()
             found = parsers.add_parser(name, help=text, description=text)
-            found.add_argument("--json", action="store_true", help="Print JSON.")
             module.add_arguments(found)
+            add_json(found)
 
     def handle(self, *, subcommand: str, **options: Any) -> None:
         """Run a subcommand."""
-        as_json = options.pop("json")
+        console = Console(self.stdout, self.stderr, as_json=options.pop("json", False))
+        module = SUBCOMMANDS[subcommand]
         try:
-            report, lines, code = SUBCOMMANDS[subcommand].report(**options)
-        except ConfigurationError as error:
-            raise CommandError(str(error), returncode=2) from error
-        self.stdout.write(json.dumps(report, indent=2) if as_json else "\n".join(lines))
+            if hasattr(module, "report"):
+                data, lines, code = module.report(**options)
+                console.tell(data, lines)
+            else:
+                with on_outage("raise"):
+                    code = module.run(console, **options)
+        except (ConfigurationError, InvalidKeyError, CacheUnavailableError) as error:
+            raise CommandError(str(error), returncode=BROKEN) from error
+        except BrokenPipeError:  # as with "| head": nobody reads on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 0
         if code:
             raise SystemExit(code)
