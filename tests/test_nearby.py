@@ -1,0 +1,485 @@
+"""The verbs with a near cache: what is read once costs no round trip, and is right all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+from django.core.cache import cache as django_cache
+from django.core.cache import caches
+from django.test import override_settings
+
+from django_dripcache import CacheManager, ConfigurationError, cache, memoize, user_cache
+from django_dripcache.codecs import MISS
+from django_dripcache.connections import close_all
+from django_dripcache.counts import COUNTS
+from django_dripcache.nearness import Nearness
+from django_dripcache.recorder import RECORDER
+from django_dripcache.signals import cache_hit, cache_miss
+from django_dripcache.traffic import get_traffic
+from tests.processes import ROOT, environment, in_threads, needs_server, wait_for
+
+pytestmark = needs_server
+
+OURS = "django_dripcache.backend.DripCache"
+PATIENT = {"SOCKET_TIMEOUT": 5, "POOL_WAIT": 5}
+
+
+def near():
+    return caches["default"].client.server.near
+
+
+def live():
+    near().get(b"dripcache:d::1:any")
+    return near().stats().status == "live"
+
+
+class nearby:  # noqa: N801 - reads as the context manager that it is
+    """Point the site at a server, with a near cache that is connected."""
+
+    def __init__(self, url, *, wait=True, **options):
+        own = {"BACKEND": OURS, "OPTIONS": {**PATIENT, "NEAR": options}}
+        self._override = override_settings(CELERY_BROKER_URL=url, CACHES={"default": own}, DRIPCACHE={})
+        self._wait = wait
+
+    def __enter__(self):
+        self._override.enable()
+        if self._wait:
+            wait_for(live)
+
+    def __exit__(self, *_):
+        close_all()
+        self._override.disable()
+
+
+@pytest.fixture
+def site(redis_server, raw):
+    with nearby(redis_server.url):
+        yield redis_server
+
+
+class Asked:
+    """Counts the commands that a server is sent within a block, but for what keeps a near cache alive."""
+
+    def __init__(self, raw):
+        self._raw = raw
+
+    def __enter__(self):
+        self.calls = None
+        self._before = self._count()
+        return self
+
+    def __exit__(self, *_):
+        self.calls = self._count() - self._before
+
+    def _count(self):
+        stats = self._raw.info("commandstats")
+        quiet = {"cmdstat_ping", "cmdstat_info", "cmdstat_hello", "cmdstat_subscribe", "cmdstat_client|tracking"}
+        return sum(found["calls"] for name, found in stats.items() if name not in quiet and "client" not in name)
+
+
+VALUES = [None, False, 0, 7, 1.5, "", "text", b"bytes", [1, [2]], {"a": {"b": 1}}, {1, 2}]
+
+
+# What costs nothing the second time
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("verbs", [django_cache, cache], ids=["backend", "client"])
+def test_a_value_that_was_read_is_read_again_without_asking(site, raw, drive, verbs, value):
+    drive(verbs).set("key", value)
+    assert drive(verbs).get("key", MISS) == value
+    with Asked(raw) as asked:
+        for _ in range(20):
+            assert drive(verbs).get("key", MISS) == value
+    assert asked.calls == 0
+
+
+@pytest.mark.parametrize("verbs", [django_cache, cache], ids=["backend", "client"])
+def test_many_values_are_read_again_without_asking(site, raw, drive, verbs):
+    drive(verbs).set_many({"a": 1, "b": [2], "c": None})
+    expected = {"a": 1, "b": [2], "c": None}
+    assert drive(verbs).get_many(["a", "b", "c", "none"]) == expected
+    with Asked(raw) as asked:
+        assert drive(verbs).get_many(["a", "b", "c", "none"]) == expected
+        assert drive(verbs).get_many(key for key in "ab") == {"a": 1, "b": [2]}
+        assert drive(verbs).get("b") == [2]
+    assert asked.calls == 0
+
+
+@pytest.mark.parametrize("verbs", [django_cache, cache], ids=["backend", "client"])
+def test_that_there_is_no_value_is_known(site, raw, drive, verbs):
+    assert drive(verbs).get("none", "default") == "default"
+    with Asked(raw) as asked:
+        assert drive(verbs).get("none", "default") == "default"
+    assert asked.calls == 0
+    drive(verbs).set("none", 1)
+    assert drive(verbs).get("none", "default") == 1
+
+
+@pytest.mark.parametrize("verbs", [django_cache, cache], ids=["backend", "client"])
+def test_a_loader_is_not_asked_for_what_is_near(site, raw, drive, verbs):
+    assert drive(verbs).get_or_set("key", lambda: [1]) == [1]
+    assert drive(verbs).get_or_set("key", lambda: [2]) == [1]
+    with Asked(raw) as asked:
+        assert drive(verbs).get_or_set("key", lambda: [2]) == [1]
+    assert asked.calls == 0
+
+
+@pytest.mark.parametrize("verbs", [django_cache, cache], ids=["backend", "client"])
+def test_a_loader_is_called_once_where_it_is_known_that_there_is_nothing(site, drive, verbs):
+    assert drive(verbs).get("key") is None
+    calls = []
+    for _ in range(3):
+        assert drive(verbs).get_or_set("key", lambda: calls.append(1) or "loaded") == "loaded"
+    assert calls == [1]
+
+
+def test_a_memoized_function_is_near(site, raw):
+    calls = []
+
+    @memoize(60, key="rate", tags=["rates"])
+    def rate(currency):
+        calls.append(currency)
+        return {"rate": len(calls)}
+
+    assert [rate("EUR")["rate"] for _ in range(3)] == [1, 1, 1]
+    with Asked(raw) as asked:
+        assert rate("EUR") == {"rate": 1}
+    assert asked.calls == 0
+    rate.invalidate("EUR")
+    assert rate("EUR") == {"rate": 2}
+    cache.invalidate_tags("rates")
+    assert rate("EUR") == {"rate": 3}
+
+
+def test_a_value_that_is_changed_by_one_who_read_it_is_not_changed_for_others(site):
+    django_cache.set("key", {"list": [1]})
+    for _ in range(3):
+        found = django_cache.get("key")
+        assert found == {"list": [1]}
+        found["list"].append(2)
+
+
+def test_a_near_value_is_converted_to_the_type_that_is_asked_for(site, drive):
+    drive(cache).set("key", {"a": 1})
+    for _ in range(2):
+        assert drive(cache).get("key") == {"a": 1}
+        assert drive(cache).get("key", type=dict[str, int]) == {"a": 1}
+        assert drive(cache).get("key", "default", type=list[int]) == "default"
+
+
+# Who else writes
+
+
+WRITES = {
+    "set": lambda verbs: verbs.set("key", 2),
+    "delete": lambda verbs: verbs.delete("key"),
+    "incr": lambda verbs: verbs.incr("key"),
+    "set_many": lambda verbs: verbs.set_many({"key": 2}),
+    "delete_many": lambda verbs: verbs.delete_many(["key"]),
+    "delete_pattern": lambda verbs: verbs.delete_pattern("k*"),
+    "clear": lambda verbs: verbs.clear(),
+}
+
+
+@pytest.mark.parametrize("write", list(WRITES))
+@pytest.mark.parametrize("verbs", [django_cache, cache], ids=["backend", "client"])
+def test_own_writes_are_read_at_once(site, drive, verbs, write):
+    drive(verbs).set("key", 1)
+    for _ in range(2):
+        assert drive(verbs).get("key") == 1
+        assert drive(verbs).get_many(["key"]) == {"key": 1}
+    WRITES[write](drive(verbs))
+    expected = 2 if write in {"set", "incr", "set_many"} else None
+    assert drive(verbs).get("key") == expected
+    assert drive(verbs).get_many(["key"]) == ({} if expected is None else {"key": 2})
+
+
+def test_what_an_own_writer_in_a_thread_writes_is_read_by_all(site):
+    def work(index):
+        for number in range(200):
+            django_cache.set(f"t:{index}", number)
+            assert django_cache.get(f"t:{index}") == number
+
+    in_threads(6, work)
+
+
+OTHER = """
+import django
+django.setup()
+import json, sys
+from django.core.cache import cache as django_cache
+from django_dripcache import cache
+for line in sys.stdin:
+    exec(line)
+    print("done", flush=True)
+"""
+
+
+@pytest.fixture
+def other(site):
+    process = subprocess.Popen(
+        [sys.executable, "-c", OTHER],
+        env=environment(site.url),
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def do(line):
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "done\n"
+
+    yield do
+    process.stdin.close()
+    process.wait(10)
+    process.stdout.close()
+
+
+def test_what_another_process_writes_is_read_at_once(other, drive):
+    for number in range(100):
+        other(f"django_cache.set('key', {number}); cache.set('key', [{number}], tags=['tag'])")
+        for _ in range(2):
+            assert drive(django_cache).get("key") == number
+            assert drive(cache).get("key") == [number]
+
+
+def test_a_tag_that_another_process_invalidates_voids_what_is_near(other, raw, drive):
+    for number in range(20):
+        drive(cache).set("key", number, tags=["a", "b"])
+        for _ in range(2):
+            assert drive(cache).get("key") == number
+        with Asked(raw) as asked:
+            assert drive(cache).get("key") == number
+            assert drive(cache).get_many(["key"]) == {"key": number}
+        assert asked.calls == 0
+        other("cache.invalidate_tags('b')")
+        assert drive(cache).get("key") is None
+        assert drive(cache).get_many(["key"]) == {}
+
+
+def test_numbers_that_others_raise_never_go_back(site, raw):
+    script = """
+        import django
+        django.setup()
+        from django.core.cache import cache
+        for _ in range(1500):
+            cache.incr("a"), cache.incr("b")
+    """
+    django_cache.set_many({"a": 0, "b": 0}, 60)
+    processes = [
+        subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], env=environment(site.url), cwd=ROOT)
+        for _ in range(2)
+    ]
+    hits = []
+
+    def read(index):
+        key, last, reads = "ab"[index % 2], -1, 0
+        while any(process.poll() is None for process in processes):
+            found = django_cache.get(key) if index < 3 else django_cache.get_many([key])[key]
+            assert found >= last, (found, last)
+            last = found
+            reads += 1
+        hits.append(reads)
+
+    in_threads(4, read, 60)
+    assert [process.wait(10) for process in processes] == [0, 0]
+    assert django_cache.get_many(["a", "b"]) == {"a": 3000, "b": 3000}
+    assert sum(hits) > 100
+
+
+# How long
+
+
+def test_a_near_value_ends_with_its_key(site, drive):
+    drive(django_cache).set("key", 1, 0.3)
+    drive(cache).set("key", 1, 0.3)
+    began = time.monotonic()
+    assert drive(django_cache).get("key") == drive(cache).get("key") == 1
+    while time.monotonic() < began + 0.35:
+        drive(django_cache).get("key")
+    assert drive(django_cache).get("key") is None
+    assert drive(cache).get("key") is None
+
+
+def test_a_near_value_is_fresh_no_longer_than_its_key_is(site, drive):
+    drive(cache).set("key", 1, 0.3, grace=60)
+    assert drive(cache).get("key") == 1
+    time.sleep(0.35)
+    assert drive(cache).get("key") is None
+
+
+def test_a_value_is_read_anew_after_the_longest_time(redis_server, raw):
+    with nearby(redis_server.url, MAX_TTL=0.2):
+        django_cache.set("key", 1, None)
+        django_cache.get("key")
+        time.sleep(0.25)
+        with Asked(raw) as asked:
+            assert django_cache.get("key") == 1
+        assert asked.calls == 2  # GET and PTTL
+
+
+# What is near
+
+
+def test_only_keys_that_match_are_near(redis_server, raw):
+    with nearby(redis_server.url, KEYS=["near:*"]):
+        for key, calls in {"near:1": 0, "far:1": 1}.items():
+            django_cache.set(key, 1)
+            cache.set(key, 1)
+            for verbs in (django_cache, cache):
+                verbs.get(key)
+                with Asked(raw) as asked:
+                    assert verbs.get(key) == 1
+                assert bool(asked.calls) is bool(calls)
+
+
+def test_a_namespace_and_a_version_have_values_of_their_own(site):
+    shop = CacheManager(namespace="shop")
+    for _ in range(2):
+        shop.set("key", "shop")
+        cache.set("key", "cache")
+        django_cache.set("key", "one")
+        django_cache.set("key", "two", version=2)
+        assert (shop.get("key"), cache.get("key")) == ("shop", "cache")
+        assert (django_cache.get("key"), django_cache.get("key", version=2)) == ("one", "two")
+
+
+def test_services_go_on_as_before(site, drive):
+    drive(user_cache).set(1, "theme", "dark")
+    assert drive(user_cache).get(1, "theme") == "dark"
+    drive(user_cache).delete(1)
+    assert drive(user_cache).get(1, "theme") is None
+
+
+def test_what_nobody_can_read_is_no_near_value(site, raw, drive):
+    drive(django_cache).set("key", 1)
+    drive(django_cache).get("key")
+    name = b"dripcache:d::1:key"
+    raw.set(name, b"\xdc\x00" + b"x" * 40, px=60_000)
+    assert drive(django_cache).get("key", "default") == "default"
+    raw.sadd(name, "member")
+    assert drive(django_cache).get("key", "default") == "default"
+    assert drive(django_cache).get_many(["key"]) == {}
+    raw.delete(name)
+    drive(django_cache).set("key", 2)
+    assert drive(django_cache).get("key") == 2
+
+
+# Without Redis
+
+
+def test_what_is_near_ends_with_the_server_and_comes_back_with_it(start_server, drive):
+    server = start_server()
+    with nearby(server.url):
+        drive(django_cache).set("key", 1)
+        assert drive(django_cache).get("key") == 1
+        server.stop()
+        wait_for(lambda: drive(django_cache).get("key", "default") == "default")
+        server.start()
+        wait_for(lambda: drive(django_cache).set("key", 2))
+        wait_for(live)
+        assert drive(django_cache).get("key") == 2
+
+
+def test_a_server_that_does_not_track_is_used_without(start_server, caplog):
+    server = start_server()
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "default", "-subscribe")
+    with nearby(server.url, wait=False):
+        django_cache.set("key", 1)
+        wait_for(lambda: django_cache.get("key") == 1 and near().stats().status == "refused")
+        assert django_cache.get_many(["key"]) == {"key": 1}
+        assert "subscribe" in near().stats().reason
+    assert [line.getMessage() for line in caplog.records if "near cache" in line.getMessage()] != []
+
+
+# What is told
+
+
+def test_near_reads_are_counted_and_told_as_hits(site):
+    COUNTS.take()
+    seen = []
+    listen = lambda event, **_: seen.append(event.key.rpartition(":")[2])  # noqa: E731
+    django_cache.set("g:1", 1)
+    cache_hit.connect(listen)
+    cache_miss.connect(listen)
+    try:
+        for _ in range(3):
+            django_cache.get("g:1")
+        django_cache.get_many(["g:1", "g:2"])
+        django_cache.get_many(["g:1", "g:2"])
+    finally:
+        cache_hit.disconnect(listen)
+        cache_miss.disconnect(listen)
+    assert seen == ["1", "1", "1", "1", "2", "1", "2"]
+    assert RECORDER.flush()
+    found = get_traffic().groups["g"]
+    assert (found.hits, found.near_hits, found.misses) == (1, 4, 2)
+
+
+def test_loops_read_near_one_after_another(site, raw):
+    async def ask():
+        await django_cache.aset("key", 1)
+        return [await django_cache.aget("key") for _ in range(3)]
+
+    for _ in range(5):
+        assert asyncio.run(ask()) == [1, 1, 1]
+    with Asked(raw) as asked:
+        asyncio.run(asyncio.wait_for(django_cache.aget("key"), 5))
+    assert asked.calls == 0
+
+
+# How it is asked for
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "is \\[\\]. Allowed is a dict"),
+        ({"MAX_ENTRYS": 1}, "has no 'MAX_ENTRYS'. Did you mean 'MAX_ENTRIES'"),
+        ({"MAX_ENTRIES": 0}, "\\['MAX_ENTRIES'\\] is 0. Allowed is a number from 1 up"),
+        ({"MAX_BYTES": True}, "\\['MAX_BYTES'\\] is True"),
+        ({"MAX_TTL": 0}, "\\['MAX_TTL'\\] is 0. Allowed is seconds, more than 0"),
+        ({"MAX_TTL": float("inf")}, "\\['MAX_TTL'\\] is inf"),
+        ({"KEYS": "product:*"}, "\\['KEYS'\\] is 'product:\\*'. Allowed is a list of globs"),
+        ({"KEYS": []}, "\\['KEYS'\\] is \\[\\]"),
+    ],
+)
+def test_what_cannot_work_is_refused(given, message):
+    with pytest.raises(ConfigurationError, match=message):
+        Nearness.of(given)
+    own = {"BACKEND": OURS, "LOCATION": "redis://127.0.0.1:1/0", "OPTIONS": {"NEAR": given}}
+    with override_settings(CACHES={"default": own}), pytest.raises(ConfigurationError, match=message):
+        caches["default"].get("key")
+
+
+def test_none_is_no_near_cache(redis_server, raw):
+    own = {"BACKEND": OURS, "LOCATION": redis_server.url, "OPTIONS": {"NEAR": None}}
+    with override_settings(CACHES={"default": own}):
+        assert django_cache.get("key") is None
+        assert near() is None
+        close_all()
+
+
+def test_two_aliases_of_one_server_have_one_near_cache(redis_server, raw):
+    one = {"BACKEND": OURS, "LOCATION": redis_server.url, "OPTIONS": {**PATIENT, "NEAR": {"KEYS": ["a:*"]}}}
+    two = {**one, "KEY_PREFIX": "two", "OPTIONS": {**PATIENT, "NEAR": {"KEYS": ["b:*"]}}}
+    with override_settings(CACHES={"default": one, "two": two}):
+        for alias, key in (("default", "a:1"), ("two", "b:1")):
+            caches[alias].set(key, alias)
+        wait_for(live)
+        for alias, key in (("default", "a:1"), ("two", "b:1")):
+            caches[alias].get(key)
+            with Asked(raw) as asked:
+                assert caches[alias].get(key) == alias
+            assert asked.calls == 0
+        assert len([found for found in raw.client_list() if found["name"].startswith("dripcache:near")]) == 1
+        close_all()
