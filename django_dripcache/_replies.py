@@ -67,10 +67,10 @@ def checked(sent: list[Command], replies: list[Reply]) -> list[Reply]:
 
 def talk(connection: Any, commands: list[Any]) -> list[Reply]:
     """Send commands on a connection and return their replies; an error that Redis answers is one of them."""
-    exchange = getattr(connection, "exchange", None)
-    if exchange is not None:
-        return exchange(commands)  # type: ignore[no-any-return]
-    connection.send_packed_command(connection.pack_commands(commands))  # of a client that the caller brought along
+    wire = getattr(connection, "wire", None)
+    if wire is not None:
+        return connection.exchange(wire, commands)  # type: ignore[no-any-return]
+    connection.send_packed_command(connection.pack_commands(commands))
     return [_read(connection) for _ in commands]
 
 

@@ -188,6 +188,7 @@ def _parse(given: _Hidden) -> Settings:
             raise ConfigurationError(message)
     check_header("DRIPCACHE['TRUSTED_PROXY_HEADER']", parsed.TRUSTED_PROXY_HEADER)
     _check_groups(parsed.STATS_GROUPS)
+    _check_warm(parsed.WARM)
     return parsed
 
 
@@ -202,6 +203,16 @@ def _check_groups(groups: Mapping[Any, Any]) -> None:
     if len(groups) > MOST_GROUPS:
         message = f"DRIPCACHE['STATS_GROUPS'] has {len(groups)} groups. Allowed are {MOST_GROUPS}."
         raise ConfigurationError(message)
+
+
+def _check_warm(functions: Mapping[Any, Any]) -> None:
+    for name, path in functions.items():
+        if not (isinstance(name, str) and name and isinstance(path, str) and "." in path):
+            message = (
+                f"DRIPCACHE['WARM'] has {name!r}: {path!r}. Allowed is a name and the dotted path of a function, as in "
+                "{'prices': 'shop.caching.warm_prices'}."
+            )
+            raise ConfigurationError(message)
 
 
 def _fault(name: str, value: Any) -> str:

@@ -9,7 +9,7 @@ import msgspec
 
 from .compression import PLAIN
 from .entry import MAGIC as ENTRY
-from .entry import parse
+from .entry import parse, parse_tags
 
 Form: TypeAlias = Literal["json", "text", "integer", "pickle", "members", "opaque", "hidden"]
 """
@@ -34,8 +34,6 @@ ENCRYPTED: Final = 0xEC
 
 _INTEGER: Final = re.compile(rb"-?(?:0|[1-9][0-9]{0,18})")
 _JSON: Final = re.compile(rb"\s*[\[{\"]")
-_TAG: Final = re.compile(rb"(\d{1,9}) \d+ ")
-_HEAD: Final = re.compile(rb"[^\n]*\n")
 
 
 class Content(NamedTuple):
@@ -60,7 +58,7 @@ def read(raw: bytes, size: int | None) -> Content:
     whole = len(raw) == size if size is not None else len(raw) < READ
     payload, grace, _ = parse(raw)
     found = _show(payload, whole=whole)
-    return found if payload is raw else found._replace(tags=_get_tags(raw), grace=grace)
+    return found if payload is raw else found._replace(tags=tuple(name for name, _ in parse_tags(raw)), grace=grace)
 
 
 def _show(payload: bytes, *, whole: bool) -> Content:
@@ -103,18 +101,6 @@ def _decode(raw: bytes, *, cut: bool) -> str | None:
             return None
         text = raw[: error.start].decode()
     return None if "\0" in text else text
-
-
-def _get_tags(raw: bytes) -> tuple[bytes, ...]:
-    """Return the names of the tags in the header of an entry."""
-    head = _HEAD.match(raw)
-    end = len(raw) - len(parse(raw).payload)
-    at = head.end() if head else end
-    names = []
-    while (found := _TAG.match(raw, at, end)) is not None:
-        at = found.end() + int(found[1])
-        names.append(raw[found.end() : at])
-    return tuple(names)
 
 
 def show_members(reply: Any, *, paired: bool) -> str:

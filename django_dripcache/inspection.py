@@ -189,7 +189,7 @@ def inspect_key(name: str, *, alias: str = "default") -> KeyDetail | None:
         form=content.form,
         value=content.value,
         cut=content.cut,
-        tags=tuple(site.key(tag) for tag in content.tags),
+        tags=tuple(map(site.tag, content.tags)),
         grace=content.grace / 1000 if content.grace else None,
         fresh_for=_to_seconds(what.fresh),
         compressed=content.compressed,
@@ -222,6 +222,10 @@ class _Site(NamedTuple):
     def key(self, name: bytes) -> str:
         """Return what the site calls a name, as a text that can be encoded."""
         return _encodable(self.keys(name)[0])
+
+    def tag(self, name: bytes) -> str:
+        """Return what the site calls a tag that an entry names, or that name if somebody else wrote it there."""
+        return self.key(name) if name.startswith(self.root.encode()) else to_text(name)
 
 
 def _find(

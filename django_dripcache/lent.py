@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from .near import Near
-    from .typing import Flow, Link
+    from .typing import Flow, Link, NearCache
 
 
 class Lent:
@@ -38,7 +37,7 @@ class Lent:
             message = "client= is a pipeline. Allowed is a redis.Redis; the verbs for many keys are pipelines already."
             raise TypeError(message)
         self.pool = client.connection_pool
-        self.near: Near | None = None
+        self.near: NearCache | None = None
         self.journal, self.flights = Journal(), Flights()
         self.max_value_bytes = get_settings().MAX_VALUE_BYTES
 
@@ -73,7 +72,7 @@ class Held:
     def __init__(self, connection: Any, seconds: float) -> None:
         self._connection = connection
         self._seconds = seconds
-        self.near: Near | None = None
+        self.near: NearCache | None = None
         self.journal, self.flights = Journal(), Flights()
         self.max_value_bytes: int | None = None
         self.deadline = 0.0

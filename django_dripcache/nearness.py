@@ -29,10 +29,10 @@ class Nearness:
 
     @classmethod
     def of(cls, given: Any) -> Nearness:
-        """Return what a dict with KEYS, MAX_ENTRIES, MAX_BYTES and MAX_TTL asks for, or raise ConfigurationError."""
+        """Return what the dict of an alias asks for, or raise ConfigurationError."""
         where = "CACHES['OPTIONS']['NEAR']"
         if not isinstance(given, Mapping):
-            message = f"{where} is {given!r}. Allowed is a dict, such as {{}} or {{'KEYS': ['product:*']}}, or None."
+            message = f"{where} is {given!r}. Allowed is a dict, such as {{}}, or None."
             raise ConfigurationError(message)
         known = [field.name.upper() for field in fields(cls)]
         for name, value in given.items():
@@ -55,7 +55,7 @@ class Nearness:
 
 def _refusal(name: str, value: Any) -> str:
     """Return what is allowed in the place of a value, or nothing if it is."""
-    if name == "KEYS":
+    if name.lower() == "keys":
         fits = isinstance(value, (list, tuple)) and value and all(isinstance(one, str) and one for one in value)
         return "" if fits else "a list of globs over keys, as in ['product:*']"
     if name == "MAX_TTL":

@@ -154,21 +154,12 @@ class Guarded(_Common):
         self.owed -= 1
         return reply
 
-    def exchange(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        """Send commands and return their replies; an error that Redis answers is one of them."""
-        if self.wire is None:
-            self.send_packed_command(self.pack_commands(commands))  # type: ignore[attr-defined]
-            return [self._read() for _ in commands]
+    def exchange(self, wire: Wire, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Send commands over its wire and return their replies, which are owed meanwhile."""
         self.owed += len(commands)
-        replies = self.wire.exchange(commands)
+        replies = wire.exchange(commands)
         self.owed -= len(commands)
         return replies
-
-    def _read(self) -> Any:
-        try:
-            return self.read_response()
-        except ResponseError as error:
-            return error
 
     def disconnect(self, *args: Any, **options: Any) -> Any:
         """Close; nothing is owed after that."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from .eviction import Ticket
     from .flight import Flights
     from .journal import Journal
-    from .near import Near
 
 T = TypeVar("T")
 
@@ -34,6 +34,28 @@ OnOutage: TypeAlias = Literal["fallback", "raise"]
 """What a verb does while Redis cannot be used: its stated fallback, or CacheUnavailableError."""
 
 
+class NearCache(Protocol):
+    """What a process keeps of what it has read; see the module near."""
+
+    def get(self, name: bytes) -> Any:
+        """Return the entry of a name, which has a ``value``, or None."""
+        ...
+
+    def begin(self, name: bytes) -> Ticket | None:
+        """Return a ticket for a read that is about to begin; None for a name that is not near."""
+        ...
+
+    def begin_many(self, names: Sequence[bytes]) -> list[Ticket | None]:
+        """Return the tickets for a read of many names."""
+        ...
+
+    def fill(self, ticket: Ticket, value: Any, size: int, ttl_ms: int | None) -> None:
+        """Keep what was read with a ticket."""
+
+    def forget(self, *names: bytes) -> None:
+        """Forget names."""
+
+
 class Call(Protocol):
     """One exchange with a server, over by ``deadline`` (of ``time.monotonic()``)."""
 
@@ -46,10 +68,13 @@ class Call(Protocol):
 class Link(Protocol):
     """What a driver needs of a server."""
 
-    near: Near | None
     journal: Journal
     flights: Flights
     max_value_bytes: int | None
+
+    @property
+    def near(self) -> NearCache | None:
+        """What the process keeps of what it has read, or None."""
 
     @property
     def pool(self) -> Any:

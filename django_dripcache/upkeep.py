@@ -104,8 +104,6 @@ def _delete_entry(name: bytes, found: Area) -> Flow[int]:
 
 
 def _expire(client: DripClient, name: bytes, found: Area, milliseconds: int) -> Flow[bool]:
-    if milliseconds == 0 and found.role != "entry":
-        return bool((yield from _delete(client, name, found)))
     if found.role == "entry":
         return (yield from entries.touch(name, milliseconds))
     if found.role == "session":
@@ -115,7 +113,7 @@ def _expire(client: DripClient, name: bytes, found: Area, milliseconds: int) -> 
         return state is not None and (
             yield from flags.set(name, *_get_flags(client), State(state.enabled, milliseconds))
         )
-    if found.role == "auth":
+    if found.role == "auth" and milliseconds:
         stamp = area(client.root, "s", "auth.stamps").raw
         (entry,) = yield Script("auth_read", [stamp, name], "touch", milliseconds)
         return entry is not None

@@ -37,9 +37,9 @@ LAYERS = {
         "breaker broker conf connections lending lent near outage pools secrecy server signals sockets stats tracker transport wire"
     ),
     "domain": (
-        "arguments backend bulk client fragments invalidation kept limiter locks manager members memo namespace pages "
-        "recorder redis_base redis_client routes rules services services.* shortcuts tasks testing testing.* traffic "
-        "visitors watch"
+        "advice arguments backend bulk client fragments inspection invalidation kept limiter locks manager members "
+        "memo namespace pages recorder redis_base redis_client roles routes rules services services.* shortcuts tasks "
+        "testing testing.* traffic upkeep visitors watch whom"
     ),
     "edges": (
         "admin admin.* apps checks contrib contrib.* decorators limiting management management.* middleware migrations "

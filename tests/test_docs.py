@@ -44,8 +44,11 @@ from django_dripcache import (
 from django_dripcache.backend import DripCache
 from django_dripcache.conf import Settings
 from django_dripcache.connections import PoolOptions
+from django_dripcache.counts import COUNTS
 from django_dripcache.pools import OPTIONS
+from django_dripcache.recorder import RECORDER
 from django_dripcache.redis_client import DripClient
+from django_dripcache.traffic import get_traffic
 from tests.conftest import use_server
 from tests.processes import needs_server
 
@@ -93,7 +96,7 @@ def verbs(kind: type) -> set[str]:
 
 def test_every_setting_is_documented_with_its_default():
     documented = {name: eval(default, {"timedelta": timedelta}) for name, default in options("DRIPCACHE").items()}
-    assert documented == {field.name: field.default for field in fields(Settings)}
+    assert documented == {field.name: getattr(Settings(), field.name) for field in fields(Settings)}
 
 
 def test_every_option_of_an_alias_is_documented_with_its_default():
@@ -178,7 +181,7 @@ def test_no_name_is_given_that_does_not_exist():
         for name in names.split(","):
             assert hasattr(importlib.import_module(module), name.strip()), (module, name)
     paths = set(re.findall(r"``(django_dripcache(?:\.\w+)+)``", ALL_PAGES)) - {
-        "django_dripcache.view_overview",
+        *(f"django_dripcache.{act}_overview" for act in ("view", "change", "clear", "reveal")),
         tasks.NAME,
     }
     assert all(resolve_name(path) for path in paths)
@@ -364,6 +367,13 @@ def do_the_rest() -> None:
             assert held.owned()
 
 
+def tell_the_figures() -> None:
+    """Send what was counted, denials included, and ask for it."""
+    COUNTS.deny("rule", "who")
+    assert RECORDER.flush()
+    assert get_traffic().available
+
+
 def hold_a_lock() -> None:
     """Call what a lock of redis-py offers."""
     with caches["default"].lock("held", timeout=60) as held:
@@ -375,8 +385,12 @@ def hold_a_lock() -> None:
 @pytest.mark.parametrize(
     ("acls", "tables", "rest"),
     [
-        (["acl-cache"], MANAGERS + DJANGO + SERVICES + LIMITS, [do_the_rest]),
-        (["acl-cache", "acl-members"], MANAGERS + DJANGO + MEMBERS + RAISING + SERVICES, [do_the_rest, hold_a_lock]),
+        (["acl-cache"], MANAGERS + DJANGO + SERVICES + LIMITS, [do_the_rest, tell_the_figures]),
+        (
+            ["acl-cache", "acl-members"],
+            MANAGERS + DJANGO + MEMBERS + RAISING + SERVICES,
+            [do_the_rest, tell_the_figures, hold_a_lock],
+        ),
     ],
 )
 def test_the_verbs_send_what_the_acl_of_the_page_allows_and_nothing_else(start_server, acls, tables, rest):
@@ -547,7 +561,7 @@ def test_the_readme_is_short_and_its_quick_start_runs(redis_server, raw, tmp_pat
         "\nassert (django_cache.get('greeting'), cache.get('report'), visits, theme) == ('hello', report, 1, 'dark')"
     )
     run_site(tmp_path, redis_server.url, {"settings.py": settings}, usage + check)
-    assert set(raw.scan_iter()) == {b"dripcache:d::1:greeting", b"dripcache:c:report", b"dripcache:c:visits"}
+    assert names(raw) == {b"dripcache:d::1:greeting", b"dripcache:c:report", b"dripcache:c:visits"}
 
 
 def test_the_quickstart_runs_and_leaves_the_queue_alone(redis_server, raw, tmp_path):
@@ -556,7 +570,12 @@ def test_the_quickstart_runs_and_leaves_the_queue_alone(redis_server, raw, tmp_p
     assert set(files) == {"settings.py", "celery.py", "__init__.py"}
     usage = "\n".join(text for caption, text in blocks("quickstart.rst") if not caption)
     run_site(tmp_path, redis_server.url, files, usage)
-    assert set(raw.scan_iter()) == {b"celery", b"dripcache:c.searches:red%20shoes", b"dripcache:x.searches:"}
+    assert names(raw) == {b"celery", b"dripcache:c.searches:red%20shoes", b"dripcache:x.searches:"}
+
+
+def names(raw) -> set[bytes]:
+    """Return what is in Redis, but for the figures that a process leaves at its end."""
+    return {name for name in raw.scan_iter() if not name.startswith(b"dripcache:s.stats:")}
 
 
 PAGES_THAT_RUN = [
@@ -564,11 +583,13 @@ PAGES_THAT_RUN = [
     "auth",
     "bulk",
     "drf",
+    "figures",
     "flags",
     "grace",
     "locks",
     "manager",
     "memoize",
+    "near-cache",
     "outages",
     "rate-limits",
     "sessions",

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..freshness import Freshness
-    from ..near import Near
-    from ..typing import Codec, Flow, Loader
+    from ..typing import Codec, Flow, Loader, NearCache
 
 _WITH_LEFT = 2
 
@@ -42,7 +41,7 @@ class Place(NamedTuple):
     lease: bytes
     codec: Codec
     tag: Callable[[str], bytes]
-    near: Near | None = None
+    near: NearCache | None = None
 
 
 class Found(NamedTuple):

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..eviction import Ticket
-    from ..near import Near
-    from ..typing import Codec, Flow, Loader, Opened
+    from ..typing import Codec, Flow, Loader, NearCache, Opened
 
 NOTHING = object()
 """What is told of a key of which it is known that there is no value."""
@@ -30,7 +29,7 @@ _NO_END = -1
 _SIZE = 32
 
 
-def recall(key: bytes, codec: Codec, near: Near) -> Any:
+def recall(key: bytes, codec: Codec, near: NearCache) -> Any:
     """Return the value of a key that is near, NOTHING for a known miss, or MISS if nothing is known."""
     entry = near.get(key)
     if entry is None:
@@ -48,7 +47,7 @@ def recall(key: bytes, codec: Codec, near: Near) -> Any:
     return value
 
 
-def get(key: bytes, codec: Codec, default: Any, near: Near) -> Flow[Any]:
+def get(key: bytes, codec: Codec, default: Any, near: NearCache) -> Flow[Any]:
     """See values.get()."""
     value = recall(key, codec, near)
     if value is MISS:
@@ -61,7 +60,7 @@ def get(key: bytes, codec: Codec, default: Any, near: Near) -> Flow[Any]:
     return default if value is MISS or value is NOTHING else value
 
 
-def read(key: bytes, codec: Codec, near: Near) -> Flow[tuple[bytes | None, Any]]:
+def read(key: bytes, codec: Codec, near: NearCache) -> Flow[tuple[bytes | None, Any]]:
     """Return what Redis has under ``key``, and the value that it is, or MISS; keep it near: one round trip."""
     ticket = near.begin(key)
     raw, left = yield Pipeline([Command("GET", key), Command("PTTL", key)])
@@ -72,7 +71,7 @@ def read(key: bytes, codec: Codec, near: Near) -> Flow[tuple[bytes | None, Any]]
 
 
 def get_or_set(
-    key: bytes, codec: Codec, loader: Loader, ttl: int | None, near: Near, *, strict: bool = False
+    key: bytes, codec: Codec, loader: Loader, ttl: int | None, near: NearCache, *, strict: bool = False
 ) -> Flow[Any]:
     """See values.get_or_set()."""
     value = recall(key, codec, near)
@@ -82,7 +81,7 @@ def get_or_set(
     return value
 
 
-def get_many(keys: Sequence[bytes], codec: Codec, near: Near) -> Flow[list[Any]]:
+def get_many(keys: Sequence[bytes], codec: Codec, near: NearCache) -> Flow[list[Any]]:
     """See values.get_many()."""
     found = {key: recall(key, codec, near) for key in keys}
     away = [key for key, value in found.items() if value is MISS]
@@ -97,7 +96,7 @@ def get_many(keys: Sequence[bytes], codec: Codec, near: Near) -> Flow[list[Any]]
     return [_known(key, found[key]) for key in keys]
 
 
-def get_entry(key: bytes, codec: Codec, default: Any, near: Near) -> Flow[Any]:
+def get_entry(key: bytes, codec: Codec, default: Any, near: NearCache) -> Flow[Any]:
     """See entries.get(): one round trip, or two for a value with tags that is read for the first time."""
     value = recall(key, codec, near)
     if value is MISS:
@@ -110,7 +109,7 @@ def get_entry(key: bytes, codec: Codec, default: Any, near: Near) -> Flow[Any]:
     return default if value is MISS or value is NOTHING else value
 
 
-def get_many_entries(keys: Sequence[bytes], codec: Codec, near: Near) -> Flow[list[Any]]:
+def get_many_entries(keys: Sequence[bytes], codec: Codec, near: NearCache) -> Flow[list[Any]]:
     """See entries.get_many(): one round trip for all, and one for each with tags that is read for the first time."""
     found = {key: recall(key, codec, near) for key in keys}
     away = [key for key, value in found.items() if value is MISS]
@@ -126,13 +125,13 @@ def get_many_entries(keys: Sequence[bytes], codec: Codec, near: Near) -> Flow[li
     return [_known(key, found[key]) for key in keys]
 
 
-def begin(key: bytes, tags: Sequence[bytes], near: Near) -> dict[bytes, Ticket]:
+def begin(key: bytes, tags: Sequence[bytes], near: NearCache) -> dict[bytes, Ticket]:
     """Return tickets for a key and its tags, before they are read."""
     names = [key, *tags]
     return {name: ticket for name, ticket in zip(names, near.begin_many(names), strict=True) if ticket is not None}
 
 
-def keep(raw: bytes, left: int, key: bytes, codec: Codec, near: Near, tickets: Mapping[bytes, Ticket]) -> None:
+def keep(raw: bytes, left: int, key: bytes, codec: Codec, near: NearCache, tickets: Mapping[bytes, Ticket]) -> None:
     """
     Keep near what was read fresh with tickets for the key and for all of its tags; else forget it.
 
@@ -147,7 +146,7 @@ def keep(raw: bytes, left: int, key: bytes, codec: Codec, near: Near, tickets: M
         near.forget(key)
 
 
-def _read_entry(key: bytes, codec: Codec, near: Near) -> Flow[tuple[bytes | None, Any]]:
+def _read_entry(key: bytes, codec: Codec, near: NearCache) -> Flow[tuple[bytes | None, Any]]:
     ticket = near.begin(key)
     raw, left = yield Pipeline(_reading(key))
     if isinstance(raw, Refused):
@@ -178,7 +177,7 @@ def _keep(
     left: int,
     key: bytes,
     codec: Codec,
-    near: Near,
+    near: NearCache,
     ticket: Ticket | None,
     tags: tuple[tuple[bytes, bytes], ...] = (),
 ) -> Any:

@@ -87,7 +87,11 @@ def _advise() -> list[dict[str, str]]:
     """Return what the figures of the last day say about groups of keys."""
     groups = get_traffic("24h").groups
     return [
-        {"id": _ID, "message": f"Keys {name!r}, in the last 24 hours: {problem}", "hint": hint[:1].upper() + hint[1:]}
+        {
+            "id": _ID,
+            "message": f"The keys {name!r}, in the last 24 hours: {problem}",
+            "hint": hint[:1].upper() + hint[1:],
+        }
         for name, figures in groups.items()
         for problem, _, hint in (advice.partition(": ") for advice in advise(figures))
     ]

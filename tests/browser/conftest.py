@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SCREENSHOTS = Path(settings.BASE_DIR) / ".cache" / "screenshots"
+AXE = Path(settings.BASE_DIR) / ".cache" / "node_modules" / "axe-core" / "axe.min.js"
 
 # Playwright drives the browser from an event loop of its own in this thread.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
@@ -38,6 +39,14 @@ def chromium() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=path, args=flags)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core, which examines a page for what keeps people from using it."""
+    if not AXE.exists():
+        pytest.fail(f"{AXE} is not there. Install it: npm install --prefix .cache --no-save axe-core@4")
+    return AXE.read_text()
 
 
 @pytest.fixture(params=["light", "dark"])
