@@ -4,8 +4,9 @@ RUN = $(VENV)/bin/python
 VERBS = backend breaker bulk codecs compute_once deadline encryption flight health journal limiter limiting locks manager memo \
 	middleware outage signals
 RESTRICTED = $(VERBS:%=tests/test_%.py) tests/services
+NEAR = $(patsubst %,tests/test_%.py,backend manager compute_once invalidation bulk memo encryption) tests/services
 
-.PHONY: help demo test lint types docs django-suite restricted faults plugin foreign benchmarks browser check clean
+.PHONY: help demo test lint types docs django-suite restricted near faults plugin foreign benchmarks browser check clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -31,6 +32,9 @@ django-suite: $(VENV)/.test  ## Run Django's own cache and session tests against
 restricted: $(VENV)/.test  ## Run the tests of all verbs as a user with the least rights
 	@DRIPCACHE_TEST_ACL=1 $(RUN) -m pytest -n 2 $(ARGS) $(RESTRICTED)
 	@DRIPCACHE_TEST_ACL=1 $(RUN) -m tests.django_suite
+
+near: $(VENV)/.test  ## Run the tests of all verbs with a near cache before Redis
+	@DRIPCACHE_TEST_NEAR=1 $(RUN) -m pytest -n 2 $(ARGS) $(NEAR)
 
 foreign: $(VENV)/.foreign  ## Run the tests of DRF's throttles and of django-ratelimit over ours
 	@$(RUN) -m tests.foreign

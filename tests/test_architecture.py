@@ -28,13 +28,15 @@ MAX_LINES = 300
 # From the bottom up: a module may import from its own layer and from those below.
 LAYERS = {
     "pure": (
-        "address areas beside codecs compression contents context counts deadline encryption entry events eviction exceptions flight freshness groups "
-        "histogram journal keys measures nearness outcomes policy rates signed tally typing"
+        "address areas beside codecs compression contents context counts deadline encryption entry events "
+        "eviction exceptions flight freshness groups histogram journal keys measures nearness outcomes policy "
+        "rates signed tally typing"
     ),
     "flows": "flows flows.*",
     "driver": "_counted _drive _replay _replies",
     "wiring": (
-        "breaker broker conf connections lending lent near outage pools secrecy server signals sockets stats tracker transport wire"
+        "breaker broker conf connections lending lent near outage pools secrecy server signals sockets stats "
+        "tracker transport wire"
     ),
     "domain": (
         "advice arguments backend bulk client fragments inspection invalidation kept limiter locks manager members "

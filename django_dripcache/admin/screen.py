@@ -149,13 +149,13 @@ class Screen:
             "tabs": list(self._tabs(request)),
             "places": places,
             "may": {right: self.hook.has_right(request, right) for right in ("change", "clear", "reveal")},
-            "kept": QueryDict(request.GET.urlencode()).urlencode() if request.method in READING else "",
+            "kept": request.GET.urlencode(),
         }
 
     def _tabs(self, request: HttpRequest) -> Iterator[dict[str, Any]]:
         for screen in self.hook.screens:
             if self.hook.has_right(request, screen.right):
-                kept = {name: request.GET[name] for name in screen.kept if name in request.GET and name in self.kept}
+                kept = {name: request.GET[name] for name in screen.kept if name in request.GET}
                 query = QueryDict(mutable=True)
                 query.update(kept)
                 url = self._reverse(screen.url_name())
@@ -169,8 +169,7 @@ class Screen:
         return reverse(f"admin:{name}", current_app=self.hook.admin_site.name)
 
     def _back(self, request: HttpRequest) -> str:
-        query = QueryDict(request.POST.get("back", "")).urlencode()
-        url = self._reverse(self.url_name())
+        query, url = request.POST.get("back", ""), self._reverse(self.url_name())
         return f"{url}?{query}" if query else url
 
     def _ask(self, request: HttpRequest, places: list[Place], plan: Plan, back: str, *, wrong: bool) -> HttpResponse:

@@ -194,3 +194,18 @@ def test_another_alias_is_chosen(desk, with_settings, redis_server):
     assert '<a href="?alias=other" aria-current="true">other</a>' in page
     assert '<input type="hidden" name="alias" value="other">' in page
     assert f'href="{BASE}keys/?alias=other"' in page
+
+
+def test_the_alias_default_is_shown_first(desk, with_settings):
+    backend = {"BACKEND": "django_dripcache.backend.DripCache"}
+    with_settings(CACHES={"another": backend, "default": backend})
+    assert '<a href="?alias=default" aria-current="true">default</a>' in desk.look("flags/")
+
+
+def test_a_server_of_several_aliases_is_asked_once_whether_it_answers(desk, raw, with_settings):
+    backend = {"BACKEND": "django_dripcache.backend.DripCache"}
+    with_settings(CACHES={"default": backend, "another": backend})
+    desk.look("flags/")
+    before = raw.info("commandstats")["cmdstat_ping"]["calls"]
+    desk.look("flags/")
+    assert raw.info("commandstats")["cmdstat_ping"]["calls"] == before + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pkgutil import resolve_name
 
 import pytest
 from django.core.cache import caches
@@ -10,7 +11,7 @@ from django.test import override_settings
 
 from django_dripcache import cache, flags
 from django_dripcache.exceptions import CacheUnavailableError
-from django_dripcache.services.flags import FeatureFlags
+from django_dripcache.services.sessions import SessionCache
 from tests.conftest import use_server
 
 from .conftest import BASE, Desk
@@ -90,13 +91,43 @@ def test_no_act_is_done_nor_noted_for_later(start_server, boss, path):
         assert Desk(boss).log == []
 
 
-def test_an_outage_in_the_middle_is_told(broker, boss, monkeypatch):
+@pytest.mark.parametrize(
+    ("path", "data", "verb"),
+    [
+        ("flags/set/", {"name": "checkout", "enabled": "on"}, "services.flags.FeatureFlags.set"),
+        ("flags/delete/", {"name": "checkout"}, "services.flags.FeatureFlags.delete"),
+        ("keys/delete/", {"name": "dripcache:c:a"}, "admin.keys.delete_key"),
+        ("keys/expire/", {"name": "dripcache:c:a", "seconds": "1"}, "admin.keys.expire_key"),
+        ("tags/invalidate/", {"tag": "a"}, "admin.tags.invalidate_tag"),
+        ("sessions/logout/", {"user": "7", "digest": "0" * 32}, "services.sessions.SessionCache.delete_by_digest"),
+        ("sessions/logout_all/", {"user": "7"}, "services.sessions.SessionCache.delete_for_user"),
+        ("clear/django/", {"typed": "default"}, "backend.DripCache.clear"),
+        ("clear/cache/", {"typed": "cache"}, "manager.CacheManager.clear"),
+    ],
+)
+def test_an_outage_in_the_middle_of_an_act_is_told(start_server, boss, monkeypatch, path, data, verb):
+    server = start_server()
+    real = resolve_name(f"django_dripcache.{verb}")
+
+    def hang(*args, **options):
+        server.pause()
+        return real(*args, **options)
+
+    monkeypatch.setattr(f"django_dripcache.{verb}", hang)
+    with use_server(server.url):
+        told = Desk(boss).do(path, **data)
+        server.resume()
+        assert "it is not known whether this was done" in told
+        assert Desk(boss).log == []
+
+
+def test_an_outage_in_the_middle_of_a_page_breaks_nothing(broker, boss, monkeypatch, with_settings):
     def fail(*args, **options):
         raise CacheUnavailableError("timeout")
 
-    monkeypatch.setattr(FeatureFlags, "set", fail)
-    assert "it is not known whether this was done" in Desk(boss).do("flags/set/", name="a", enabled="on")
-    assert Desk(boss).log == []
+    with_settings(SESSION_ENGINE="django.contrib.sessions.backends.db")
+    monkeypatch.setattr(SessionCache, "list_for_user", fail)
+    assert "There is no session" in Desk(boss).look("sessions/?user=7")
 
 
 def test_without_redis_the_flags_are_those_that_were_last_known(start_server, boss):
