@@ -30,8 +30,8 @@ from tests.processes import ROOT, UNREACHABLE, Worker, environment, needs_server
 
 @pytest.fixture
 def fresh(broker):
-    """A process that has told all that it counted."""
-    COUNTS.take()
+    """A process that has counted nothing."""
+    COUNTS.renew()
     return broker
 
 
