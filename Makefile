@@ -33,8 +33,8 @@ restricted: $(VENV)/.test  ## Run the tests of all verbs as a user with the leas
 	@DRIPCACHE_TEST_ACL=1 $(RUN) -m pytest -n 2 $(ARGS) $(RESTRICTED)
 	@DRIPCACHE_TEST_ACL=1 $(RUN) -m tests.django_suite
 
-near: $(VENV)/.test  ## Run the tests of all verbs with a near cache before Redis
-	@DRIPCACHE_TEST_NEAR=1 $(RUN) -m pytest -n 2 $(ARGS) $(NEAR)
+near: $(VENV)/.test  ## Run the tests of all verbs with a near cache before Redis, and see whether it is right
+	@DRIPCACHE_TEST_NEAR=1 $(RUN) -m pytest -n 2 $(ARGS) $(NEAR) tests/coherence
 
 foreign: $(VENV)/.foreign  ## Run the tests of DRF's throttles and of django-ratelimit over ours
 	@$(RUN) -m tests.foreign

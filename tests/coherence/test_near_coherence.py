@@ -34,7 +34,7 @@ from types import SimpleNamespace
 import pytest
 import redis
 
-from .processes import ROOT, Wire, environment, needs_server, wait_for
+from tests.processes import ROOT, Wire, environment, needs_server, wait_for
 
 pytestmark = needs_server
 
@@ -316,7 +316,7 @@ class Fleet:
         self.found = []
 
     def start(self, **asked):
-        command = [sys.executable, "-c", "from tests.test_near_coherence import main; main()"]
+        command = [sys.executable, "-c", "from tests.coherence.test_near_coherence import main; main()"]
         return subprocess.Popen(
             [*command, json.dumps({**self.asked, **asked})],
             env=environment(self.asked["url"]),
