@@ -94,7 +94,7 @@ class Reader:
     """What one process reads, and what was wrong with it."""
 
     def __init__(self, asked):
-        from .test_near import Site
+        from tests.test_near import Site
 
         self.asked = asked
         self.board = Board(Path(asked["board"]))
