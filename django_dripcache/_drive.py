@@ -172,7 +172,13 @@ async def _aencode(step: Encode, link: Link) -> bytes | None:
 
 
 def _note(step: Note, link: Link) -> None:
-    if link.journal.note(step.names, step.patterns):
+    overflows = link.journal.note(step.names, step.patterns)
+    if link.near is not None:
+        # After it is noted: who asks the server from here on removes first what was not to be read any more.
+        link.near.forget(*step.names)
+        if step.patterns:
+            link.near.clear()
+    if overflows:
         link.distrust("what could not be cleared earlier is being removed")
 
 

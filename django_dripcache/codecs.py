@@ -180,8 +180,9 @@ class JsonCodec:
         return None if value is MISS else (msgspec.json.decode, raw)
 
     def revive(self, opened: Opened) -> Any:
-        """Return the value."""
-        return self.decode(opened[1], MEMBER)
+        """Return the value, or MISS for what another codec has opened, which may be no JSON."""
+        loads, data = opened
+        return self.decode(data, MEMBER) if loads is msgspec.json.decode else MISS
 
 
 class TypedJsonCodec(JsonCodec):

@@ -31,10 +31,11 @@ def left(patience: float | None) -> float | None:
     """
     Return how many seconds one may wait now: to the deadline, or ``patience`` if there is none (None: without end).
 
+    With a ``patience`` of 0 one does not wait, whatever the deadline: redis-py's own parser just looks what is there.
     Raises TimeoutError once the deadline is over.
     """
     deadline = DEADLINE.get()
-    if deadline is None:
+    if deadline is None or patience == 0:
         return patience
     remaining = deadline - time.monotonic()
     if remaining <= 0:

@@ -58,7 +58,9 @@ class BaseClient(MembersClient):
         self.root = namespace_root()
         self._keyspace = area(self.root, "d")
         self._validates = type(backend).validate_key is not BaseCache.validate_key
-        self._starts: dict[tuple[str, Any], bytes] = {}
+        own = type(backend).make_key is not BaseCache.make_key or backend.key_func is not default_key_func
+        self._plain = not own and not self._validates
+        self._starts: dict[tuple[str, int], bytes] = {}
         if options.get("NEAR") is not None:
             nearness = Nearness.of(options["NEAR"])
             self.server.keep_near(self._near_patterns(nearness.keys), nearness)
@@ -68,12 +70,13 @@ class BaseClient(MembersClient):
     def name(self, key: Any, version: int | None = None) -> bytes:
         """Return the name in Redis of a key of the site."""
         backend = self._backend
-        if type(key) is str and backend.key_func is default_key_func and len(key) <= _SHORT and not _ODD.search(key):
+        if type(key) is str and self._plain and len(key) <= _SHORT and not _ODD.search(key):
             # What most keys are like: the same name as below, found with less ado.
             place = backend.key_prefix, backend.version if version is None else version
-            start = self._starts.get(place) or self._find_start(*place)
-            if start:
-                return start + key.encode()
+            if type(place[1]) is int:  # True and 1.0 are equal to 1, and are other versions
+                start = self._starts.get(place) or self._find_start(*place)
+                if start:
+                    return start + key.encode()
         if isinstance(key, CacheKey):
             if not key.startswith(self._keyspace.prefix):
                 prefix = self._keyspace.prefix
@@ -85,10 +88,10 @@ class BaseClient(MembersClient):
             self._backend.validate_key(made)
         return self._keyspace.name(made)
 
-    def _find_start(self, prefix: str, version: Any) -> bytes:
+    def _find_start(self, prefix: str, version: int) -> bytes:
         """Return what the names of plain keys begin with; nothing where each key is to be looked at."""
         made = self._backend.make_key("", version)
-        if self._validates or len(made) > _SHORT or type(version) is not int:
+        if len(made) > _SHORT or _ODD.search(made):
             return b""
         if len(self._starts) >= _MOST_STARTS:
             self._starts.clear()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from ._drive import arun, run
-from .codecs import MISS
+from .codecs import DAMAGE, MISS
 from .events import tell
 from .flows import counters, nearby, scan, values
 from .keys import escape_glob_text
@@ -39,8 +39,13 @@ class DripClient(BaseClient):
         entry = near.get(name)
         if entry is not None and entry.value is not None:
             loads, data, _ = entry.value
-            tell("near", name)
-            return loads(data)
+            try:
+                value = loads(data)
+            except DAMAGE:
+                pass  # it could be made of it when it was kept, and cannot any more: as any other damage
+            else:
+                tell("near", name)
+                return value
         return self._run(nearby.get(name, self.codec, default, near), default)
 
     async def aget(self, key: Any, default: Any = None, version: int | None = None) -> Any:
@@ -106,9 +111,14 @@ class DripClient(BaseClient):
             found = near.get_many(names)
             if None not in found:
                 kept = [entry.value for entry in found if entry is not None]
-                tell("near", *[name for name, value in zip(names, kept, strict=True) if value is not None])
-                tell("miss", *[name for name, value in zip(names, kept, strict=True) if value is None])
-                return {key: value[0](value[1]) for key, value in zip(keys, kept, strict=True) if value is not None}
+                try:
+                    known = {key: own[0](own[1]) for key, own in zip(keys, kept, strict=True) if own is not None}
+                except DAMAGE:
+                    pass
+                else:
+                    tell("near", *[name for name, own in zip(names, kept, strict=True) if own is not None])
+                    tell("miss", *[name for name, own in zip(names, kept, strict=True) if own is None])
+                    return known
         return self._run(self._get_many(keys, version), {}, client)
 
     async def aget_many(self, keys: Collection[Any], version: int | None = None) -> dict[Any, Any]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from redis.backoff import NoBackoff
 from redis.connection import HiredisRespSerializer, PythonRespSerializer
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from redis.utils import HIREDIS_AVAILABLE
@@ -35,10 +35,8 @@ if TYPE_CHECKING:
 
     from .address import Address, Route
 
-Packer: type = HiredisRespSerializer if HIREDIS_AVAILABLE else PythonRespSerializer
 
-
-class _BytesPacker(Packer):  # type: ignore[misc]
+class _BytesPacker(HiredisRespSerializer if HIREDIS_AVAILABLE else PythonRespSerializer):  # type: ignore[misc]
     def pack(self, *args: Any) -> Any:
         return super().pack(*(b"%d" % arg if type(arg) is int else arg for arg in args))
 
@@ -209,9 +207,7 @@ class Guarded(_Common):
     def _places(self) -> int:
         """Return how many addresses the host's name has."""
         host = getattr(self, "host", None)
-        if host is None:
-            return 1
-        return max(1, len(getaddrinfo(host, self.port, type=SOCK_STREAM)))
+        return 1 if host is None else max(1, len(getaddrinfo(host, self.port, type=SOCK_STREAM)))
 
     def _wrap_socket_with_ssl(self, sock: Any) -> Any:
         sock.settimeout(left(self._connect_patience))
@@ -233,6 +229,13 @@ class SentinelGuarded(Guarded):
     def read_response(self, *args: Any, **options: Any) -> Any:
         """Read a reply, or close: redis-py would keep a connection that was cut, with its reply still to come."""
         return super().read_response(*args, **{"disconnect_on_error": True, **options})
+
+    def exchange(self, wire: Wire, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """See Guarded.exchange(). A master that is one no more is left, so that Sentinel is asked for another."""
+        replies = super().exchange(wire, commands)
+        if any(isinstance(reply, ReadOnlyError) for reply in replies):
+            self.disconnect()
+        return replies
 
 
 class AsyncGuarded(_Common):

@@ -55,6 +55,9 @@ class NearCache(Protocol):
     def forget(self, *names: bytes) -> None:
         """Forget names."""
 
+    def clear(self) -> None:
+        """Forget everything."""
+
 
 class Call(Protocol):
     """One exchange with a server, over by ``deadline`` (of ``time.monotonic()``)."""

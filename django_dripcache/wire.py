@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis._parsers import hiredis as parsers
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import DataError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from .deadline import left
@@ -120,7 +121,13 @@ class Wire:
 
 
 def pack(commands: Sequence[Sequence[Argument]]) -> bytes:
-    """Return commands as they are sent. Numbers are made bytes first: see the module sockets."""
-    return b"".join(
-        [hiredis.pack_command(tuple([b"%d" % arg if type(arg) is int else arg for arg in args])) for args in commands]
-    )
+    """
+    Return commands as they are sent. Numbers are made bytes first: see the module sockets.
+
+    Raises DataError of redis-py for what cannot be sent.
+    """
+    plain = [tuple([b"%d" % arg if type(arg) is int else arg for arg in args]) for args in commands]
+    try:
+        return b"".join([hiredis.pack_command(args) for args in plain])
+    except TypeError as error:
+        raise DataError(str(error)) from error

@@ -90,6 +90,9 @@ class ClearScreen(Screen):
 
 
 def _count(stats: CacheStats) -> str:
-    if not stats.keys_exact:
-        return _("There are about %(n)s keys.") % {"n": amount(stats.keys)}
-    return ngettext("There is %(n)d key.", "There are %(n)d keys.", stats.keys) % {"n": stats.keys}
+    if stats.keys_exact:
+        return ngettext("There is %(n)d key.", "There are %(n)d keys.", stats.keys) % {"n": stats.keys}
+    told = _(
+        "There are about %(n)s keys. A web server may give up before they are gone; manage.py dripcache clear waits."
+    )
+    return told % {"n": amount(stats.keys)}

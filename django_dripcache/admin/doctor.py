@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.core.checks import ERROR
 from django.utils.translation import gettext_lazy
 
 from ..checks import check_limits, check_sessions
@@ -11,6 +12,7 @@ from ..management.doctor import report
 from .screen import Screen
 
 if TYPE_CHECKING:
+    from django.core.checks import CheckMessage
     from django.http import HttpRequest
 
     from .place import Place
@@ -26,11 +28,12 @@ class DoctorScreen(Screen):
     def context(self, request: HttpRequest, place: Place) -> dict[str, Any]:  # noqa: ARG002 - it is about all of them
         """Return the findings."""
         data, _lines, _code = report()
-        found = [*data["findings"]]
-        known = {(finding["id"], finding["message"]) for finding in found}
-        found += [
-            {"id": check.id, "message": check.msg, "hint": check.hint or ""}
-            for check in [*check_limits(), *check_sessions()]
-            if (check.id, check.msg) not in known
-        ]
-        return {"findings": [{**each, "error": each["id"].startswith("dripcache.E")} for each in found]}
+        told = [{**each, "error": str(each["id"]).startswith("dripcache.E")} for each in data["findings"]]
+        known = {(each["id"], each["message"]) for each in told}
+        others = map(make_finding, [*check_limits(), *check_sessions()])
+        return {"findings": told + [each for each in others if (each["id"], each["message"]) not in known]}
+
+
+def make_finding(check: CheckMessage) -> dict[str, Any]:
+    """Return what a check has found, as the template shows it."""
+    return {"id": check.id, "message": check.msg, "hint": check.hint or "", "error": check.level >= ERROR}

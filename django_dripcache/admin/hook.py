@@ -73,5 +73,5 @@ class OverviewAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
     def _has_permission(self, request: HttpRequest, right: str) -> bool:
-        codename = get_permission_codename(right, self.opts)
-        return request.user.has_perm(f"{self.opts.app_label}.{codename}")
+        user: Any = request.user
+        return bool(user.has_perm(f"{self.opts.app_label}.{get_permission_codename(right, self.opts)}"))

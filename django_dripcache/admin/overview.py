@@ -14,6 +14,7 @@ from ..conf import get_settings
 from ..flows.evictions import evicted
 from ..traffic import get_traffic
 from .chart import Chart, Series
+from .doctor import make_finding
 from .period import NAMES, SPOKEN, find_period
 from .place import find_places
 from .screen import TEMPLATES, Screen
@@ -68,7 +69,7 @@ class OverviewScreen(Screen):
             "tiles": list(make_tiles(traffic)),
             "charts": list(make_charts(traffic)),
             "reports": [_report(one) for one in places],
-            "findings": check_server() if working and "live" not in request.GET else [],
+            "findings": list(map(make_finding, check_server())) if working and "live" not in request.GET else [],
         }
 
 

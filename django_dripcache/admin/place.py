@@ -16,7 +16,7 @@ from ..flows.server import ping
 if TYPE_CHECKING:
     from ..server import Server
 
-SECONDS: Final = 0.8
+SECONDS: Final = 0.6
 """What the cache may cost one page: while nothing answers, the page is there within a second."""
 
 

@@ -15,6 +15,7 @@ from django_dripcache import CacheManager, cache, flags, rate_limiter, session_c
 from django_dripcache.deadline import BUDGET
 from django_dripcache.limiter import RateLimiter
 from django_dripcache.rules import get_rules
+from django_dripcache.stats import CacheStats
 from django_dripcache.whom import get_counted
 from tests.conftest import use_server
 
@@ -291,7 +292,9 @@ def test_values_with_a_tag_are_voided(desk):
 
 @pytest.mark.parametrize("sent", ["", "5", "[]", '["a"]', '["a", 5]', "[5, null]", "{"])
 def test_what_is_no_tag_is_refused(desk, sent):
+    cache.set("page", 1, tags=["a"])
     assert desk.do("tags/invalidate/", sent=sent)
+    assert cache.get("page") == 1
     assert desk.log == []
 
 
@@ -343,6 +346,14 @@ def test_nothing_is_cleared_before_its_name_is_typed(desk, raw, act, data, typed
 def test_the_question_says_how_many_keys_go(desk):
     cache.bulk_set({str(number): number for number in range(12)})
     assert "There are 12 keys." in desk.ask("clear/cache/").content.decode()
+
+
+def test_of_many_keys_the_question_says_what_else_can_be_done(desk, monkeypatch):
+    stats = CacheStats(available=True, keys=1_200_000, keys_exact=False)
+    monkeypatch.setattr(CacheManager, "get_stats", lambda _: stats)
+    page = desk.ask("clear/cache/").content.decode()
+    assert "about 1.2M keys" in page
+    assert "manage.py dripcache clear" in page
 
 
 def test_an_act_is_not_cut_short_by_the_budget_of_the_request(desk, monkeypatch):

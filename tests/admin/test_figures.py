@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from django.core.cache import caches
 
 from django_dripcache import cache, rate_limiter
 from django_dripcache._drive import run
+from django_dripcache.admin.tile import make_tiles
 from django_dripcache.counts import Label
 from django_dripcache.flows import figures
+from django_dripcache.measures import KeyFigures
 from django_dripcache.recorder import RECORDER, home
+from django_dripcache.traffic import Point, Traffic
 
 from .conftest import BASE
 
@@ -77,6 +81,14 @@ def test_each_period_has_its_figures(desk, period, reads):
     assert f"pages {reads} " in text_of(desk.look(f"groups/?period={period}"))
 
 
+def test_calls_are_counted_from_the_first_one_of_the_period_on():
+    keys = [KeyFigures(), KeyFigures(), KeyFigures(hits=60, sets=30), KeyFigures(), KeyFigures(misses=20, errors=10)]
+    points = tuple(Point(at=datetime.now(timezone.utc), keys=each) for each in keys)
+    traffic = Traffic(available=True, period="1h", step=timedelta(minutes=1), points=points)
+    (tile,) = [tile for tile in make_tiles(traffic) if tile.label == "Calls per second"]
+    assert (tile.value, tile.note) == ("0.67", "at most 1.5")
+
+
 def test_a_period_that_there_is_not_is_the_last_hour(desk):
     assert "in the last hour" in desk.look("groups/?period=1y")
 
@@ -117,6 +129,14 @@ def test_groups_are_sorted_as_is_asked(desk, sort, order):
     add(a=(1, 9), b=(15, 5), c=(4, 0))
     page = desk.look(f"groups/?sort={sort}")
     assert rows(page) == order
+
+
+def test_what_is_not_known_is_sorted_below_nothing(desk):
+    add(a=(0, 5), b=(0, 0))
+    cache.set("written:1", 1)
+    RECORDER.flush()
+    assert rows(desk.look("groups/?sort=rate")) == ["written", "a"]
+    assert rows(desk.look("groups/?sort=-rate")) == ["a", "written"]
 
 
 def test_the_head_of_a_column_turns_the_order(desk):

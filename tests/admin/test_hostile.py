@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.cache import caches
 
@@ -106,6 +107,20 @@ def test_no_page_has_a_script_or_a_style_of_its_own(site, raw):
         assert "javascript:" not in page
         assert not [part for part in page.split("<script")[1:] if not part.lstrip().startswith("src=")]
         assert not [word for word in ("onclick=", "onload=", "onsubmit=", "onchange=") if word in page]
+
+
+def nonce(request):
+    return {"csp_nonce": "bm9uY2U="}
+
+
+def test_scripts_and_styles_carry_the_nonce_of_the_policy(site, with_settings):
+    (engine,) = settings.TEMPLATES
+    processors = [*engine["OPTIONS"]["context_processors"], f"{__name__}.nonce"]
+    with_settings(TEMPLATES=[{**engine, "OPTIONS": {"context_processors": processors}}])
+    for path in SCREENS:
+        page = site.look(path)
+        assert page.count('dashboard.js" defer nonce="bm9uY2U="') == 1
+        assert page.count('dashboard.css" nonce="bm9uY2U="') == 1
 
 
 def test_values_are_shown_to_those_alone_who_may_see_them(site, raw, sign_in):

@@ -454,3 +454,37 @@ def test_a_limit_holds_over_three_workers_and_lets_most_of_it_through(start_serv
     span = times[250] - times[0]
     assert span >= 4.5
     assert re.fullmatch(r"\d+\.\d+", str(span))
+
+
+@needs_server
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_with_real_workers_one_runs_and_one_waits_until_start(start_server, monkeypatch, pool):
+    server = start_server()
+    monkeypatch.setenv("DRIPCACHE_TEST_NOTES", server.url)
+    with server.client() as look, shop(server.url) as app:
+        look.set("hold", 1)  # who runs does not end
+        with Worker(server.url, "-P", pool, "-c3", celery=WORKERS):
+            send(app, "reindex", "books")
+            wait_for(lambda: look.llen("ran:reindex") == 1, 20)
+            for _ in range(2):
+                send(app, "reindex", "books")  # it has begun, so one more is taken
+            wait_for(lambda: look.llen("ran:reindex") == 2, 20)
+            look.delete("hold")
+            wait_for(lambda: look.llen("celery") == 0 and look.hlen("unacked") == 0, 20)
+        assert look.llen("ran:reindex") in {2, 3}  # 3, where the second had begun before the third was sent
+
+
+@needs_server
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_with_real_workers_parts_of_a_canvas_are_cached_and_what_follows_is_called(start_server, monkeypatch, pool):
+    server = start_server()
+    monkeypatch.setenv("DRIPCACHE_TEST_NOTES", server.url)
+    with server.client() as look, shop(server.url) as app:
+        square, invoice = app.tasks["workers.square"], app.tasks["workers.invoice"]
+        with Worker(server.url, "-P", pool, "-c2", celery=WORKERS):
+            for number in range(3):
+                # What is known, is being asked for again, or is new: the invoice after it is written each time.
+                chain(square.s(7), invoice.si(number)).apply_async()
+            wait_for(lambda: look.llen("ran:invoice") == 3, 30)
+        assert sorted(look.lrange("ran:invoice", 0, -1)) == [b"0", b"1", b"2"]
+        assert look.llen("ran:square") == 1
