@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ._drive import arun, run
 from .bulk import BulkManager
 from .codecs import JSON, TypedJsonCodec
-from .flows import entries, fill
+from .flows import fill
 from .memo import Memoized
 from .namespace import check_name
 
@@ -112,11 +112,11 @@ class CacheClient(BulkManager):
         With ``type`` (anything that msgspec decodes into: a dataclass, a Struct, a TypedDict, ``list[int]`` ...) the
         value is one of it, and what does not fit is a miss.
         """
-        return self._run(entries.get(self._name(key), self._json(type), default), default)
+        return self._run(self._get(key, default, self._json(type)), default)
 
     async def aget_json(self, key: str, default: Any = None, *, type: Any = None) -> Any:  # noqa: A002
         """See get_json()."""
-        return await self._arun(entries.get(self._name(key), self._json(type), default), default)
+        return await self._arun(self._get(key, default, self._json(type)), default)
 
     def set_json(self, key: str, value: Any, ttl: Seconds | None = None) -> bool:
         """Store a value as JSON, for any Redis client to read unless it is encrypted; return whether it was stored."""

@@ -49,11 +49,11 @@ class CacheManager(Namespace):
 
     def get(self, key: str, default: Any = None, *, type: Any = None) -> Any:  # noqa: A002 - the name that reads best
         """Return the value of ``key``, or ``default``; with ``type``, a value that does not fit it is a miss."""
-        return self._run(self._get(key, default, type), default)
+        return self._run(self._get(key, default, self._codec(type)), default)
 
     async def aget(self, key: str, default: Any = None, *, type: Any = None) -> Any:  # noqa: A002
         """See get()."""
-        return await self._arun(self._get(key, default, type), default)
+        return await self._arun(self._get(key, default, self._codec(type)), default)
 
     def set(
         self, key: str, value: Any, ttl: Seconds | None = None, *, tags: Iterable[str] = (), grace: Seconds = 0

@@ -126,12 +126,12 @@ class Namespace(Degrading):
 
     @property
     def _near(self) -> Near | None:
-        return self._client.server.near
+        return None if self._encrypts else self._client.server.near
 
     # Flows
 
-    def _get(self, key: str, default: Any, kind: Any) -> Flow[Any]:
-        near, name, codec = self._near, self._name(key), self._codec(kind)
+    def _get(self, key: str, default: Any, codec: Codec) -> Flow[Any]:
+        near, name = self._near, self._name(key)
         if near is None:
             return entries.get(name, codec, default)
         return nearby.get_entry(name, codec, default, near)

@@ -30,6 +30,7 @@ from .stats import CacheStats
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
+    from .near import Near
     from .typing import Flow, Link, Seconds
 
 T = TypeVar("T")
@@ -134,6 +135,11 @@ class BaseClient(MembersClient):
             yield root + b"c.*:" + escaped
         yield root + b"t:*"
         yield root + b"t.*:*"
+
+    @property
+    def near(self) -> Near | None:
+        """The near cache, if there is one; what is encrypted is not kept in clear."""
+        return None if self.encrypts else self.server.near
 
     # Running
 

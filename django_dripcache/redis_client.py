@@ -33,7 +33,7 @@ class DripClient(BaseClient):
 
     def get(self, key: Any, default: Any = None, version: int | None = None, client: Redis | None = None) -> Any:
         """Return the value of ``key``, or ``default``."""
-        name, near = self.name(key, version), self.server.near
+        name, near = self.name(key, version), self.near
         if near is None or client is not None:
             return self._run(values.get(name, self.codec, default), default, client)
         entry = near.get(name)
@@ -50,7 +50,7 @@ class DripClient(BaseClient):
 
     async def aget(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         """See get()."""
-        name, near = self.name(key, version), self.server.near
+        name, near = self.name(key, version), self.near
         flow = values.get(name, self.codec, default) if near is None else nearby.get(name, self.codec, default, near)
         return await self._arun(flow, default)
 
@@ -104,7 +104,7 @@ class DripClient(BaseClient):
         self, keys: Collection[Any], version: int | None = None, client: Redis | None = None
     ) -> dict[Any, Any]:
         """Return the values that there are, by key."""
-        near = self.server.near
+        near = self.near
         if near is not None and client is None:
             keys = list(keys)
             names = [self.name(key, version) for key in keys]
@@ -127,7 +127,7 @@ class DripClient(BaseClient):
 
     def _get_many(self, keys: Iterable[Any], version: int | None) -> Flow[dict[Any, Any]]:
         names = {key: self.name(key, version) for key in keys}
-        wanted, near = list(names.values()), self.server.near
+        wanted, near = list(names.values()), self.near
         found = yield from (
             values.get_many(wanted, self.codec) if near is None else nearby.get_many(wanted, self.codec, near)
         )
@@ -185,7 +185,7 @@ class DripClient(BaseClient):
 
     def _get_or_set(self, key: Any, default: Any, timeout: Any, version: int | None) -> Flow[Any]:
         loader = default if callable(default) else lambda: default
-        name, near, ttl = self.name(key, version), self.server.near, self._ttl(timeout)
+        name, near, ttl = self.name(key, version), self.near, self._ttl(timeout)
         if near is None:
             return values.get_or_set(name, self.codec, loader, ttl, strict=self.raises)
         return nearby.get_or_set(name, self.codec, loader, ttl, near, strict=self.raises)

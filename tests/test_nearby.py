@@ -506,3 +506,28 @@ def test_two_aliases_of_one_server_have_one_near_cache(redis_server, raw):
             assert asks_nobody(raw, again)
         assert len([found for found in raw.client_list() if found["name"].startswith("dripcache:near")]) == 1
         close_all()
+
+
+def test_json_is_near_too(site, raw, drive):
+    drive(cache).set_json("key", {"a": [1]})
+    assert drive(cache).get_json("key") == {"a": [1]}
+    assert asks_nobody(raw, lambda: drive(cache).get_json("key"))
+    assert drive(cache).get_json("key", type=dict[str, list[int]]) == {"a": [1]}
+    assert drive(cache).get_json("key", "default", type=int) == "default"
+
+
+def test_what_is_encrypted_is_never_near(redis_server, raw):
+    options = {**PATIENT, "NEAR": {}, "ENCRYPT": True}
+    plain = {"BACKEND": OURS, "LOCATION": redis_server.url, "OPTIONS": {**PATIENT, "NEAR": {}}}
+    caches_ = {"default": plain, "sealed": {**plain, "OPTIONS": options}}
+    with override_settings(CACHES=caches_, DRIPCACHE={"ENCRYPTION_KEYS": ["k" * 43]}):
+        wait_for(live)
+        caches["sealed"].set("key", "secret")
+        for _ in range(3):
+            assert caches["sealed"].get("key") == "secret"
+            assert caches["sealed"].get_many(["key"]) == {"key": "secret"}
+        assert near().stats().entries == 0
+        caches["default"].set("key", "plain")
+        assert [caches["default"].get("key") for _ in range(3)] == ["plain"] * 3
+        assert caches["sealed"].get("key", "default") == "default"
+        close_all()

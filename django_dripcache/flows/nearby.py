@@ -187,11 +187,13 @@ def _keep(
             near.fill(ticket, None, _SIZE, None)
         return MISS
     payload = parse(raw).payload
+    if ticket is None:
+        return codec.decode(payload, key)
     opened = codec.open(payload, key)
     if opened is None:
         near.forget(key)
         return MISS
-    if ticket is not None and isinstance(left, int):
+    if isinstance(left, int):
         near.fill(ticket, (*opened, tags), _size(opened), None if left == _NO_END else max(left, 0))
     return codec.revive(opened)
 
