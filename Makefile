@@ -39,8 +39,9 @@ near: $(VENV)/.test  ## Run the tests of all verbs with a near cache before Redi
 foreign: $(VENV)/.foreign  ## Run the tests of DRF's throttles and of django-ratelimit over ours
 	@$(RUN) -m tests.foreign
 
-benchmarks: $(VENV)/.bench  ## Measure rate limits beside those of others
-	@$(RUN) -m benchmarks.limits $(ARGS)
+benchmarks: $(VENV)/.bench  ## Measure the caches, and rate limits, beside those of others
+	@$(RUN) -m benchmarks.caches $(ARGS)
+	@$(RUN) -m benchmarks.limits
 
 faults: $(VENV)/.test  ## Run every verb through every fault of a server
 	@$(RUN) -m pytest -n 2 $(ARGS) tests/faults

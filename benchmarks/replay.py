@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks.calls import SMALL, reads
+from benchmarks.calls import SMALL, calls_of
 from benchmarks.contenders import NEAR
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def replay(contenders: Sequence[Contender], keys: Sequence[int], client: redis.R
     """
     Ask each cache for each key, with ``get_or_set()``, beginning with nothing; return what it took, by cache.
 
-    They take turns, a slice of the trace each.
+    They take turns, a slice of the trace each. With each name that a near cache asks for, it asks how long it lives.
     """
     order = random_order(contenders)
     taken = dict.fromkeys((contender.name for contender in contenders), 0.0)
@@ -54,12 +54,12 @@ def replay(contenders: Sequence[Contender], keys: Sequence[int], client: redis.R
     for first in range(0, len(keys), SLICE):
         part = keys[first : first + SLICE]
         for contender in order():
-            before = reads(client) if contender.name == NEAR else 0
+            before = calls_of(client, "pttl") if contender.name == NEAR else 0
             seconds, misses = _slice(contender.cache, part)
             taken[contender.name] += seconds
             loaded[contender.name] += misses
             if contender.name == NEAR:
-                asked += reads(client) - before
+                asked += calls_of(client, "pttl") - before
     return {
         name: Replayed(len(keys), seconds, loaded[name], asked if name == NEAR else None)
         for name, seconds in taken.items()

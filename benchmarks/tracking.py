@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from benchmarks.rounds import machine, table
+from django_dripcache.address import Route
 from django_dripcache.broker import from_url
 from django_dripcache.pools import PoolOptions, make_pool
-from django_dripcache.sockets import Route
 from django_dripcache.testing.server import RedisServer, find_binary
 from django_dripcache.tracker import TICK, Tracker
 
