@@ -49,8 +49,11 @@ faults: $(VENV)/.test  ## Run every verb through every fault of a server
 plugin: $(VENV)/.test  ## Run whole projects' tests with the plugin for pytest
 	@$(RUN) -m pytest -n 2 $(ARGS) tests/plugin
 
-browser: $(VENV)/.browser  ## Look at the pages in a headless Chromium
+browser: $(VENV)/.browser .cache/node_modules/axe-core  ## Look at the pages in a headless Chromium
 	@$(RUN) -m pytest tests/browser $(ARGS)
+
+.cache/node_modules/axe-core:
+	@npm install --silent --prefix .cache --no-save --no-audit --no-fund axe-core@4
 
 check: lint types docs test faults plugin django-suite  ## Everything but the browser
 

@@ -44,11 +44,12 @@ def fill(text):
     CacheManager(namespace=text[:60]).set(text, 1)
     flags.set(text[:200], enabled=True)
     about = {"agent": text, "address": text} if text.isprintable() else {}
-    session_cache.set("id", {}, user=text, about=about)
-    RateLimiter(name=text[:100]).hit(f"ip:{text}", "1/m")
+    name = text.replace("\x00", "").encode("utf-8", "replace").decode()[:150]
+    session_cache.set("id", {}, user=User.objects.create(username=name, password="!"), about=about)
+    session_cache.set("another", {}, user=text, about=about)
     for _ in range(2):
+        RateLimiter(name=text[:100]).hit(f"ip:{text}", "1/m")
         RateLimiter(name=RULE["name"]).hit(f"{RULE['name']}:ip:{text}", "1/m")
-    User.objects.create(username=text.replace("\x00", "").encode("utf-8", "replace").decode()[:150], password="!")
     RECORDER.flush()
 
 
