@@ -6,7 +6,7 @@ VERBS = backend breaker bulk codecs compute_once deadline encryption flight heal
 RESTRICTED = $(VERBS:%=tests/test_%.py) tests/services
 NEAR = $(patsubst %,tests/test_%.py,backend manager compute_once invalidation bulk memo encryption) tests/services
 
-.PHONY: help demo test lint types docs django-suite restricted near faults plugin foreign benchmarks browser check clean
+.PHONY: help demo test lint types docs django-suite restricted near faults plugin whole foreign benchmarks browser check clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -49,13 +49,16 @@ faults: $(VENV)/.test  ## Run every verb through every fault of a server
 plugin: $(VENV)/.test  ## Run whole projects' tests with the plugin for pytest
 	@$(RUN) -m pytest -n 2 $(ARGS) tests/plugin
 
+whole: $(VENV)/.test  ## Run the demo, real workers over a shared broker, and the benchmarks, each as a whole
+	@$(RUN) -m pytest -n 2 $(ARGS) tests/whole
+
 browser: $(VENV)/.browser .cache/node_modules/axe-core  ## Look at the pages in a headless Chromium
 	@$(RUN) -m pytest tests/browser $(ARGS)
 
 .cache/node_modules/axe-core:
 	@npm install --silent --prefix .cache --no-save --no-audit --no-fund axe-core@4
 
-check: lint types docs test faults plugin django-suite  ## Everything but the browser
+check: lint types docs test whole near faults plugin django-suite  ## Everything but the browser
 
 clean:  ## Remove what was made
 	rm -rf $(VENV) .cache .tox .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist docs/_build example_project/var

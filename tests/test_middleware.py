@@ -557,12 +557,13 @@ def test_a_hundred_spoofed_headers_are_one_bucket(limited, visit, raw):
         assert [name.rpartition("ip:")[2] for name in names(raw)] == [MINE]
 
 
-def test_a_thousand_addresses_of_one_64_are_one_bucket(limited, visit, raw):
+def test_a_thousand_addresses_of_one_64_are_one_bucket(limited, visit, raw, request):
     network = ip_network("2001:db8:1:2::/64")
-    with limited({**IP, "rate": "999/h"}):
-        found = [visit(address=str(network[number * 7_919_777_333])).status_code for number in range(1000)]
+    many = 100 if "async" in request.node.name else 1000  # a request makes an event loop of its own there
+    with limited({**IP, "rate": f"{many - 1}/h"}):
+        found = [visit(address=str(network[number * 7_919_777_333])).status_code for number in range(many)]
         assert len(names(raw)) == 1
-    assert found == [200] * 999 + [429]
+    assert found == [200] * (many - 1) + [429]
 
 
 def test_a_user_is_counted_wherever_it_comes_from_and_others_by_their_address(limited, visit, raw):

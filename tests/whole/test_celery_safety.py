@@ -27,9 +27,8 @@ from django_dripcache.backend import DripCache
 from django_dripcache.broker import namespace_root
 from django_dripcache.connections import close_all
 from django_dripcache.exceptions import CacheUnavailableError
-
-from .conftest import Driven
-from .processes import PATIENT, Worker, needs_server, shop, site, wait_for
+from tests.conftest import Driven
+from tests.processes import PATIENT, Worker, needs_server, shop, site, wait_for
 
 pytestmark = needs_server
 
@@ -334,7 +333,7 @@ def test_a_key_function_of_the_sites_own_cannot_lead_to_a_task(redis_server, raw
     alias = {
         "BACKEND": "django_dripcache.backend.DripCache",
         "LOCATION": redis_server.url,
-        "KEY_FUNCTION": "tests.test_celery_safety.bare",
+        "KEY_FUNCTION": "tests.whole.test_celery_safety.bare",
     }
     with override_settings(CACHES={"default": alias}, DRIPCACHE={}):
         try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from django_dripcache.testing.server import RedisServer
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "example_project"
 
 pytest.importorskip("airportsdata")

@@ -16,7 +16,7 @@ from benchmarks.calls import PAYLOADS, rows
 from benchmarks.replay import CUT, trace
 from tests.processes import needs_server
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NUMBER = re.compile(r"[\d,.]+%?(?: \([\d.]+\))?|-|yes|no")
 CACHES = ["ours, near", "ours", "django-redis", *(["django-valkey"] if find_spec("django_valkey") else [])]
 CACHES += ["RedisCache", "LocMemCache"]

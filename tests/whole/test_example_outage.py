@@ -20,10 +20,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from django_dripcache.testing.server import RedisServer, free_port
+from tests.processes import needs_server, wait_for
 
-from .processes import needs_server, wait_for
-
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "example_project"
 THREADS = 8
 FROZEN = 3.0
