@@ -57,11 +57,15 @@ class DripCache(RedisCache[DripClient]):  # type: ignore[misc]
         """See DripClient.get()."""
         return self.client.get(key, default, version, client)
 
-    def set(self, *args: Any, **kwargs: Any) -> bool:
+    def set(  # pyright: ignore[reportIncompatibleVariableOverride] - django-redis has a wrapped one
+        self, *args: Any, **kwargs: Any
+    ) -> bool:
         """See DripClient.set()."""
         return self.client.set(*args, **kwargs)
 
-    def incr(self, *args: Any, **kwargs: Any) -> int:
+    def incr(  # pyright: ignore[reportIncompatibleVariableOverride]
+        self, *args: Any, **kwargs: Any
+    ) -> int:
         """See DripClient.incr()."""
         return self.client.incr(*args, **kwargs)
 

@@ -157,7 +157,7 @@ class CacheTask(Task):  # type: ignore[misc]
         raise Retry(message=f"The limit of {decision.rate} is reached.", when=delay, sig=again)
 
     def _count(self, place: int) -> None:
-        COUNTS.of("t", self.name)[place] += 1
+        COUNTS.of("t", str(self.name))[place] += 1
 
     def _answer_duplicate(self, unique: Unique, args: Any, kwargs: Any, holder: str) -> Any:
         if callable(unique.on_duplicate):
