@@ -55,7 +55,6 @@ class Recorder:
 
     def __init__(self) -> None:
         self.paused = False
-        self._stop = threading.Event()
         self.renew()
 
     def renew(self) -> None:
@@ -146,14 +145,9 @@ RECORDER: Final = Recorder()
 """That of this process."""
 
 
-def _set_groups() -> None:
-    groups = Groups(namespace_root(), get_settings().STATS_GROUPS)
-    COUNTS.group = groups.find
-
-
 def _find_group(start: bytes) -> str | None:
     """Find the groups with the first key, by when there are settings."""
-    _set_groups()
+    COUNTS.group = Groups(namespace_root(), get_settings().STATS_GROUPS).find
     return COUNTS.group(start)
 
 

@@ -17,10 +17,12 @@ from .steps import Command, Pipeline, Refused, Script
 from .values import discard
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..eviction import Ticket
     from ..typing import Codec, Flow, Loader, NearCache, Opened
+
+    Reading = Callable[[bytes, Codec, NearCache], Flow[tuple[bytes | None, Any]]]
 
 NOTHING = object()
 """What is told of a key of which it is known that there is no value."""
@@ -49,15 +51,7 @@ def recall(key: bytes, codec: Codec, near: NearCache) -> Any:
 
 def get(key: bytes, codec: Codec, default: Any, near: NearCache) -> Flow[Any]:
     """See values.get()."""
-    value = recall(key, codec, near)
-    if value is MISS:
-        raw, value = yield from read(key, codec, near)
-        tell("miss" if value is MISS else "hit", key)
-        if value is MISS and raw is not None:
-            yield from discard(key, raw, codec)
-    elif value is NOTHING:
-        tell("miss", key)
-    return default if value is MISS or value is NOTHING else value
+    return _get(key, codec, default, near, read)
 
 
 def read(key: bytes, codec: Codec, near: NearCache) -> Flow[tuple[bytes | None, Any]]:
@@ -98,15 +92,7 @@ def get_many(keys: Sequence[bytes], codec: Codec, near: NearCache) -> Flow[list[
 
 def get_entry(key: bytes, codec: Codec, default: Any, near: NearCache) -> Flow[Any]:
     """See entries.get(): one round trip, or two for a value with tags that is read for the first time."""
-    value = recall(key, codec, near)
-    if value is MISS:
-        raw, value = yield from _read_entry(key, codec, near)
-        tell("miss" if value is MISS else "hit", key)
-        if value is MISS and raw is not None:
-            yield from discard(key, raw, codec)
-    elif value is NOTHING:
-        tell("miss", key)
-    return default if value is MISS or value is NOTHING else value
+    return _get(key, codec, default, near, _read_entry)
 
 
 def get_many_entries(keys: Sequence[bytes], codec: Codec, near: NearCache) -> Flow[list[Any]]:
@@ -144,6 +130,18 @@ def keep(raw: bytes, left: int, key: bytes, codec: Codec, near: NearCache, ticke
             near.fill(tickets[tag], version, len(version), None)
     else:
         near.forget(key)
+
+
+def _get(key: bytes, codec: Codec, default: Any, near: NearCache, reading: Reading) -> Flow[Any]:
+    value = recall(key, codec, near)
+    if value is MISS:
+        raw, value = yield from reading(key, codec, near)
+        tell("miss" if value is MISS else "hit", key)
+        if value is MISS and raw is not None:
+            yield from discard(key, raw, codec)
+    elif value is NOTHING:
+        tell("miss", key)
+    return default if value is MISS or value is NOTHING else value
 
 
 def _read_entry(key: bytes, codec: Codec, near: NearCache) -> Flow[tuple[bytes | None, Any]]:
