@@ -47,17 +47,9 @@ TOO_LARGE = "TOOLARGE"
 _REFUSAL = re.compile(r"WRONGTYPE|value is not an? (?:integer|valid float)|would overflow|string exceeds maximum")
 
 
-def run(flow: Flow[T], link: Link) -> T:
-    """Run a flow to its end in this thread and return its result."""
-    return _run(flow, link, _execute)
-
-
-async def arun(flow: Flow[T], link: Link) -> T:
-    """See run()."""
-    return await _arun(flow, link, _aexecute)
-
-
-def _run(flow: Flow[T], link: Link, execute: Callable[[Any, Link], Any]) -> T:
+def run(flow: Flow[T], link: Link, execute: Callable[[Any, Link], Any] | None = None) -> T:
+    """Run a flow to its end in this thread and return its result; ``execute`` is for other ways to do a step."""
+    execute = execute or _execute
     try:
         step = next(flow)
         while True:
@@ -71,7 +63,9 @@ def _run(flow: Flow[T], link: Link, execute: Callable[[Any, Link], Any]) -> T:
         return end.value  # type: ignore[no-any-return]
 
 
-async def _arun(flow: Flow[T], link: Link, execute: Callable[[Any, Link], Awaitable[Any]]) -> T:
+async def arun(flow: Flow[T], link: Link, execute: Callable[[Any, Link], Awaitable[Any]] | None = None) -> T:
+    """See run()."""
+    execute = execute or _aexecute
     try:
         step = next(flow)
         while True:
@@ -91,18 +85,22 @@ def _execute(step: Step, link: Link) -> Any:
         return here(step, link)
     if link.journal.dirty and may_replay(cast("Exchange", step), link):
         with Replaying(cast("Exchange", step), link):
-            _run(replay(link.journal), link, _send)
+            run(replay(link.journal), link, _send)
     return _send(cast("Exchange", step), link)
 
 
-async def _aexecute(step: Step, link: Link) -> Any:
+def _aexecute(step: Step, link: Link) -> Awaitable[Any]:
     here = _AHERE.get(type(step))
     if here is not None:
-        return await here(step, link)
-    if link.journal.dirty and may_replay(cast("Exchange", step), link):
-        with Replaying(cast("Exchange", step), link):
-            await _arun(replay(link.journal), link, _asend)
-    return await _asend(cast("Exchange", step), link)
+        return here(step, link)
+    return _areplay(cast("Exchange", step), link) if link.journal.dirty else _asend(cast("Exchange", step), link)
+
+
+async def _areplay(step: Exchange, link: Link) -> Reply:
+    if may_replay(step, link):
+        with Replaying(step, link):
+            await arun(replay(link.journal), link, _asend)
+    return await _asend(step, link)
 
 
 def _load(step: Load, link: Link) -> Any:
@@ -135,28 +133,28 @@ async def _await(step: Wait, link: Link) -> Any:
 
 
 def _once(step: Once, link: Link) -> Any:
-    return link.flights.run(step.key, lambda: _run(step.flow, link, _execute))
+    return link.flights.run(step.key, lambda: run(step.flow, link))
 
 
 async def _aonce(step: Once, link: Link) -> Any:
-    return await link.flights.arun(step.key, lambda: _arun(step.flow, link, _aexecute))
+    return await link.flights.arun(step.key, lambda: arun(step.flow, link))
 
 
 def _spawn(step: Spawn, link: Link) -> Any:
-    return in_thread(lambda: _run(step.flow, link, _execute), step.seconds, link.finish)
+    return in_thread(lambda: run(step.flow, link), step.seconds, link.finish)
 
 
 async def _aspawn(step: Spawn, link: Link) -> Any:
-    return await in_task(_arun(step.flow, link, _aexecute), step.seconds)
+    return await in_task(arun(step.flow, link), step.seconds)
 
 
 def _gather(step: Gather, link: Link) -> list[tuple[Any, Exception | None]]:
-    work = [partial(_run, flow, link, _execute) for flow in step.flows]
+    work = [partial(run, flow, link) for flow in step.flows]
     return in_threads(work, step.at_once, step.progress, link.finish)
 
 
 async def _agather(step: Gather, link: Link) -> list[tuple[Any, Exception | None]]:
-    work = [partial(_arun, flow, link, _aexecute) for flow in step.flows]
+    work = [partial(arun, flow, link) for flow in step.flows]
     return await in_tasks(work, step.at_once, step.progress)
 
 
@@ -218,40 +216,29 @@ def _bounded(raw: bytes, key: bytes, link: Link) -> bytes | None:
 
 
 def _send(step: Exchange, link: Link) -> Reply:
-    if link.near is None:
-        return _exchange_whole(step, link)
     try:
-        return _exchange_whole(step, link)
+        with Exchanging(step):
+            with link.call():
+                replies = _exchange(commands(step), link)
+                if again := lost(step, replies):
+                    replies = merge(replies, _exchange(again, link))
+            return _answer(step, replies, link)
     finally:
-        link.near.forget(*written(step))
+        if link.near is not None:
+            link.near.forget(*written(step))
 
 
 async def _asend(step: Exchange, link: Link) -> Reply:
-    if link.near is None:
-        return await _aexchange_whole(step, link)
     try:
-        return await _aexchange_whole(step, link)
-    finally:
-        link.near.forget(*written(step))
-
-
-def _exchange_whole(step: Exchange, link: Link) -> Reply:
-    with Exchanging(step):
-        with link.call():
-            replies = _exchange(commands(step), link)
-            if again := lost(step, replies):
-                replies = merge(replies, _exchange(again, link))
-        return _answer(step, replies, link)
-
-
-async def _aexchange_whole(step: Exchange, link: Link) -> Reply:
-    with Exchanging(step):
-        with link.call() as call:
-            async with timeout(call.deadline - time.monotonic()):
-                replies = await _aexchange(commands(step), link)
+        with Exchanging(step):
+            with link.call() as call:
+                replies = await _aexchange(commands(step), link, call.deadline)
                 if again := lost(step, replies):
-                    replies = merge(replies, await _aexchange(again, link))
-        return _answer(step, replies, link)
+                    replies = merge(replies, await _aexchange(again, link, call.deadline))
+            return _answer(step, replies, link)
+    finally:
+        if link.near is not None:
+            link.near.forget(*written(step))
 
 
 def _exchange(sent: list[Command], link: Link) -> list[Reply]:
@@ -265,8 +252,17 @@ def _exchange(sent: list[Command], link: Link) -> list[Reply]:
         link.pool.release(connection)
 
 
-async def _aexchange(sent: list[Command], link: Link) -> list[Reply]:
+async def _aexchange(sent: list[Command], link: Link, deadline: float) -> list[Reply]:
     pool = await link.async_pool()
+    replies = None if pool.shared is None else pool.shared.send(sent, deadline)
+    if replies is not None:
+        return await replies  # type: ignore[no-any-return]
+    async with timeout(deadline - time.monotonic()):
+        replies = None if pool.shared is None else await pool.shared.connect(sent, deadline)
+        return await _aexchange_alone(sent, pool) if replies is None else await replies
+
+
+async def _aexchange_alone(sent: list[Command], pool: Any) -> list[Reply]:
     connection = await pool.get_connection()
     try:
         await connection.send_packed_command(connection.pack_commands([command.args for command in sent]))

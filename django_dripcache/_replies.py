@@ -57,9 +57,12 @@ def merge(replies: list[Reply], again: list[Reply]) -> list[Reply]:
 
 
 def checked(sent: list[Command], replies: list[Reply]) -> list[Reply]:
-    """Raise ConnectionError of redis-py for a reply that is of no use: who knows what the next one belongs to."""
+    """Return replies, or raise ConnectionError of redis-py for one after which the connection is of no use."""
     for command, reply in zip(sent, replies, strict=True):
-        if not isinstance(reply, ResponseError) and not command.fits(reply):
+        if isinstance(reply, Exception):
+            if not isinstance(reply, ResponseError):
+                raise reply
+        elif not command.fits(reply):
             message = f"Redis answered {command.args[0]!s} with {type(reply).__name__} of another shape than it has"
             raise RedisConnectionError(message)
     return replies

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from math import inf
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 import redis.asyncio as aioredis
@@ -27,6 +27,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.sentinel import SentinelConnectionPool
 
 from .deadline import forget_past_deadline, left
+
+if TYPE_CHECKING:
+    from .multiplexer import Shared
 
 GLANCE: Final = 0.001
 """How often, in seconds, one who waits looks for a connection."""
@@ -206,6 +209,14 @@ class AsyncLendingPool(aioredis.ConnectionPool):
 
     In redis-py's, a task that is cancelled just as it is told of a free connection keeps it from the next in line.
     """
+
+    shared: Shared | None = None
+    """What its tasks share of it, if they share anything."""
+
+    @property
+    def lent(self) -> int:
+        """How many connections somebody holds; nobody holds the one that is shared."""
+        return len(self._in_use_connections - {self.shared and self.shared.connection})
 
     def __init__(self, *, timeout: float, **options: Any) -> None:
         self.timeout = timeout

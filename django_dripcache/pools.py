@@ -12,10 +12,12 @@ from redis.asyncio import sentinel as aio_sentinel
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from redis.utils import HIREDIS_AVAILABLE
 
 from .conf import refuse_unknown
 from .exceptions import ConfigurationError
 from .lending import AsyncLendingPool, AsyncSentinelLendingPool, LendingPool, SentinelLendingPool
+from .multiplexer import Shared
 from .nearness import Nearness
 from .sockets import AsyncGuarded, Guarded, SentinelGuarded, guarded
 
@@ -111,8 +113,8 @@ def make_pool(broker: Broker, options: PoolOptions, route: Route) -> Any:
 
 
 def make_async_pool(broker: Broker, options: PoolOptions, route: Route) -> Any:
-    """Build the pool of an event loop. Nothing is connected yet."""
-    return _build(
+    """Build the pool of the running event loop. Nothing is connected yet."""
+    pool = _build(
         broker,
         options,
         route,
@@ -123,6 +125,9 @@ def make_async_pool(broker: Broker, options: PoolOptions, route: Route) -> Any:
         (aio_sentinel.SentinelManagedConnection, aio_sentinel.SentinelManagedSSLConnection),
         aio_sentinel.Sentinel,
     )
+    if HIREDIS_AVAILABLE and options.max_connections > 1 and not options.health_check_interval:
+        pool.shared = Shared(pool, options.socket_timeout)
+    return pool
 
 
 def _build(

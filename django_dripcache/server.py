@@ -67,10 +67,12 @@ class Call:
 
     def __enter__(self) -> Self:
         server, budget = self._server, BUDGET.get()
-        if not server.breaker.allows():
+        breaker, seconds = server.breaker, server.options.socket_timeout
+        if not breaker.allows():
             raise CacheUnavailableError(server.trouble)
-        # After a failure the next call is given half the time, so that those until the breaker opens stay within two.
-        seconds = server.options.socket_timeout / 2 ** min(server.breaker.in_a_row, 2)
+        if breaker.in_a_row:
+            # After a failure the next call is given half the time: those until the breaker opens stay within two.
+            seconds /= 2 ** min(breaker.in_a_row, 2)
         if budget is not None:
             if budget.remaining <= 0:
                 reason = f"the {budget.limit:g} seconds that the cache may cost this request or task are spent"
@@ -80,7 +82,7 @@ class Call:
             seconds = min(seconds, budget.remaining)
         self.began = time.monotonic()
         self.deadline = self.began + seconds
-        if server.breaker.in_a_row and server.is_crowded(self.began):
+        if breaker.in_a_row and server.is_crowded(self.began):
             reason = f"it is slow or failing, and enough calls wait for it ({server.trouble})"
             raise CacheUnavailableError(reason)
         server.inside[id(self)] = self.deadline
@@ -89,7 +91,8 @@ class Call:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
-        DEADLINE.set(self._outer if self._outer is not None and self._outer > time.monotonic() else None)
+        outer = self._outer
+        DEADLINE.set(None if outer is None or outer <= time.monotonic() else outer)
         self._server.inside.pop(id(self), None)
         budget = BUDGET.get()
         if budget is not None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .flows.steps import Argument
 
 _READ_BYTES: Final = 65536
-_MISSING: Final = parsers.NOT_ENOUGH_DATA
+MISSING: Final = parsers.NOT_ENOUGH_DATA
 
 
 class Wire:
@@ -100,7 +100,7 @@ class Wire:
         replies: list[Any] = []
         while len(replies) < count:
             reply = reader.gets()
-            if reply is _MISSING:
+            if reply is MISSING:
                 self._read()
             elif isinstance(reply, RedisConnectionError):
                 raise reply

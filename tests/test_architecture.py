@@ -35,8 +35,8 @@ LAYERS = {
     "flows": "flows flows.*",
     "driver": "_counted _drive _replay _replies",
     "wiring": (
-        "breaker broker conf connections lending lent near outage pools secrecy server signals sockets stats "
-        "tracker transport wire"
+        "breaker broker conf connections lending lent multiplexer near outage pools secrecy server signals sockets "
+        "stats tracker transport wire"
     ),
     "domain": (
         "advice arguments backend bulk client fragments inspection invalidation kept limiter locks manager members "

@@ -52,6 +52,12 @@ def play(drive, server):
 
 
 @pytest.fixture
+def alone(made, broker):
+    """A server of whose pool tasks share nothing: each takes its only connection."""
+    return made(broker.url, max_connections=1)
+
+
+@pytest.fixture
 def made():
     """Make servers of the test's own for a URL, which are closed at its end."""
     servers = []
@@ -66,8 +72,8 @@ def made():
 
 
 def in_use(server):
-    """Count the connections that are lent out, by the pool of threads and by those of event loops."""
-    count = sum(len(pool._in_use_connections) for pool, _ in server._loops.values())
+    """Count the connections that are lent out, by the pools of threads and event loops; not what is shared."""
+    count = sum(pool.lent for pool, _ in server._loops.values())
     if server._pool is not None:
         count += server._pool.lent
     return count
@@ -378,7 +384,8 @@ def interrupt_reads(monkeypatch, pool, after, error):
     "error", [KeyboardInterrupt(), SystemExit(), asyncio.CancelledError(), MemoryError()], ids=repr
 )
 @pytest.mark.parametrize("after", [0, 1, 2])
-def test_an_interrupted_read_never_leaves_its_reply_to_the_next_caller(play, server, monkeypatch, error, after):
+def test_an_interrupted_read_never_leaves_its_reply_to_the_next_caller(drive, alone, monkeypatch, error, after):
+    play, server = driven(drive, alone), alone
     pool = open_pool(play, server)
     before = play(one(Command("CLIENT", "ID")))
     with monkeypatch.context() as patch:
@@ -391,7 +398,8 @@ def test_an_interrupted_read_never_leaves_its_reply_to_the_next_caller(play, ser
     assert play(one(Pipeline([Command("ECHO", "carol"), Command("ECHO", "dave")]))) == [b"carol", b"dave"]
 
 
-def test_an_interrupted_flow_can_still_clean_up(play, server, monkeypatch):
+def test_an_interrupted_flow_can_still_clean_up(drive, alone, monkeypatch):
+    play, server = driven(drive, alone), alone
     pool = open_pool(play, server)
 
     def flow():

@@ -44,7 +44,7 @@ class Command:
         shapes = _SHAPES.get(self.args[0])
         if shapes is None:
             return True
-        if not isinstance(reply, shapes):
+        if type(reply) not in shapes:
             return False
         return self.args[0] != "MGET" or len(cast("Sized", reply)) == len(self.args) - 1
 

@@ -190,7 +190,7 @@ class Pulse:
 def lent(alias: str = "default") -> int:
     """Count the connections that somebody holds, of threads and of event loops."""
     server = get_alias_server(alias)
-    count = sum(len(pool._in_use_connections) for pool, _ in server._loops.values())
+    count = sum(pool.lent for pool, _ in server._loops.values())
     return count + (0 if server._pool is None else server._pool.lent)
 
 
