@@ -217,7 +217,7 @@ def _bounded(raw: bytes, key: bytes, link: Link) -> bytes | None:
 
 def _send(step: Exchange, link: Link) -> Reply:
     try:
-        with Exchanging(step):
+        with Exchanging(step, link):
             with link.call():
                 replies = _exchange(commands(step), link)
                 if again := lost(step, replies):
@@ -230,7 +230,7 @@ def _send(step: Exchange, link: Link) -> Reply:
 
 async def _asend(step: Exchange, link: Link) -> Reply:
     try:
-        with Exchanging(step):
+        with Exchanging(step, link):
             with link.call() as call:
                 replies = await _aexchange(commands(step), link, call.deadline)
                 if again := lost(step, replies):

@@ -1,4 +1,4 @@
-"""What flows tell of the keys that they read and void: it is counted, and told to the one who listens."""
+"""What flows tell of the keys that they read and void: it is counted, and told to those who listen."""
 
 from __future__ import annotations
 
@@ -7,24 +7,15 @@ from typing import TYPE_CHECKING, Final, Literal
 from .counts import COUNTS, DELETE, HIT, MISS, NEAR, STALE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 Event = Literal["hit", "near", "miss", "stale", "invalidated"]
 
 _PLACES: Final[dict[Event, int]] = {"hit": HIT, "near": NEAR, "miss": MISS, "stale": STALE, "invalidated": DELETE}
 
 
-class Ear:
-    """The one who listens: called with an event and the names in Redis that it is about; nobody does at first."""
-
-    __slots__ = ("hear",)
-
-    def __init__(self) -> None:
-        self.hear: Callable[[Event, Iterable[bytes]], None] | None = None
-
-
-EAR: Final = Ear()
-
+LISTENERS: Final[list[Callable[[Event, Sequence[bytes]], None]]] = []
+"""Those who are told of an event and the names in Redis that it is about. They have to be quick, and may not raise."""
 
 of_key: Final = COUNTS.of_key
 
@@ -34,8 +25,9 @@ def tell(event: Event, *names: bytes) -> None:
     place = _PLACES[event]
     for name in names:
         of_key(name)[place] += 1
-    if EAR.hear is not None and names:
-        EAR.hear(event, names)
+    if LISTENERS and names:
+        for listen in LISTENERS:
+            listen(event, names)
 
 
 def tell_apart(names: Iterable[bytes], found: Iterable[object], nothing: object) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asgiref.sync import iscoroutinefunction
 from django.dispatch import Signal
 
-from .events import EAR
+from .events import LISTENERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -131,4 +131,4 @@ def _send(signal: Signal, event: object) -> None:
         _TELLING.reset(token)
 
 
-EAR.hear = _hear
+LISTENERS.append(_hear)
