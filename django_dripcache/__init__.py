@@ -19,6 +19,7 @@ from .exceptions import (
 )
 from .fragments import ainvalidate_fragment, invalidate_fragment
 from .invalidation import connect_model, invalidate_on_commit
+from .later import Later
 from .limiter import RateLimiter, rate_limiter
 from .locks import Funnel, Lock
 from .manager import CacheManager
@@ -80,6 +81,7 @@ __all__ = [
     "Funnel",
     "Health",
     "InvalidKeyError",
+    "Later",
     "LoaderTimeoutError",
     "Lock",
     "LockTimeoutError",

@@ -15,6 +15,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.utils.module_loading import import_string
 from django_redis.cache import RedisCache
 
+from .batch import BackendBatch
 from .connections import locate
 from .exceptions import ConfigurationError
 from .flows.steps import SCAN_COUNT
@@ -168,6 +169,10 @@ class DripCache(RedisCache[DripClient]):  # type: ignore[misc]
     async def aget_stats(self) -> CacheStats:
         """See DripClient.get_stats()."""
         return await self.client.aget_stats()
+
+    def batch(self) -> BackendBatch:
+        """Return a block whose reads go in one round trip: ``with cache.batch() as batch``. See Batch."""
+        return BackendBatch(self.client)
 
     async def aclose(self, **kwargs: Any) -> None:
         """See close()."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from ._drive import arun, run
+from .batch import ClientBatch
 from .bulk import BulkManager
 from .codecs import JSON, TypedJsonCodec
 from .flows import fill
@@ -45,6 +46,10 @@ class CacheClient(BulkManager):
         check_name("CacheClient(prefix=...)", prefix)
         self.prefix = f"{manager.prefix}{prefix}:" if prefix else manager.prefix
         check_name("CacheClient(prefix=...)", self.prefix)
+
+    def batch(self) -> ClientBatch:
+        """Return a block whose reads go in one round trip: ``with cache.batch() as batch``. See Batch."""
+        return ClientBatch(self)
 
     def memoize(
         self,

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ._drive import arun, run
+from .batch import ManagerBatch
 from .flows import entries
 from .flows.server import ping
 from .locks import Funnel, Lock
@@ -174,6 +175,10 @@ class CacheManager(Namespace):
     async def adelete_many(self, keys: Iterable[str]) -> int:
         """See delete_many()."""
         return await self._arun(self._delete(list(keys)), 0)
+
+    def batch(self) -> ManagerBatch:
+        """Return a block whose reads go in one round trip: ``with manager.batch() as batch``. See Batch."""
+        return ManagerBatch(self)
 
     # Counters and lifetimes
 

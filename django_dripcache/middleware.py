@@ -1,4 +1,4 @@
-"""Middleware: a bound for what the cache may cost a request, and limits of how many requests there may be."""
+"""Middleware: what the cache may cost a request, its reads as one batch, and how many requests there may be."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 
 from .conf import get_settings
 from .deadline import budget
+from .later import collecting
 from .limiting import acheck, check, show
 from .policy import to_seconds
 from .rules import find_by_path, find_by_view, get_rules
@@ -52,6 +53,36 @@ class CacheBudgetMiddleware:
         if limit is None:
             return await self.get_response(request)  # type: ignore[misc, no-any-return]
         with budget(to_seconds(limit)):
+            return await self.get_response(request)  # type: ignore[misc, no-any-return]
+
+
+class BatchMiddleware:
+    """
+    Let all batches of a request be one: what different parts of a page ask for is read in one round trip.
+
+    It is sent when the first of its values is needed. What nobody has looked at when the response is there is not
+    asked for. Put it after CacheBudgetMiddleware, and before any middleware that opens a batch.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
+        self.get_response = get_response
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        """Answer a request within one batch."""
+        if self.is_async:
+            return self.__acall__(request)
+        with collecting():
+            return self.get_response(request)
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        """See __call__()."""
+        with collecting():
             return await self.get_response(request)  # type: ignore[misc, no-any-return]
 
 

@@ -50,9 +50,11 @@ class DripClient(BaseClient):
 
     async def aget(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         """See get()."""
+        return await self._arun(self._get(key, default, version), default)
+
+    def _get(self, key: Any, default: Any, version: int | None) -> Flow[Any]:
         name, near = self.name(key, version), self.near
-        flow = values.get(name, self.codec, default) if near is None else nearby.get(name, self.codec, default, near)
-        return await self._arun(flow, default)
+        return values.get(name, self.codec, default) if near is None else nearby.get(name, self.codec, default, near)
 
     def set(
         self,

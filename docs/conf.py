@@ -37,6 +37,7 @@ nitpick_ignore = [
     ("py:class", "OnLimitOutage"),
     ("py:class", "P"),
     ("py:class", "R"),
+    ("py:class", "django_dripcache.later.T"),
     ("py:class", "django_dripcache.memo.R"),
     ("py:class", "django_dripcache.memo.V"),
     ("py:obj", "typing.~P"),

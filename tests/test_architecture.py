@@ -39,9 +39,9 @@ LAYERS = {
         "stats tracker transport wire"
     ),
     "domain": (
-        "advice arguments backend bulk client fragments inspection invalidation kept limiter locks manager members "
-        "memo namespace pages recorder redis_base redis_client roles routes rules services services.* shortcuts tasks "
-        "testing testing.* traffic upkeep visitors watch whom"
+        "advice arguments backend batch bulk client fragments inspection invalidation kept later limiter locks manager "
+        "members memo namespace pages recorder redis_base redis_client roles routes rules services services.* "
+        "shortcuts tasks testing testing.* traffic upkeep visitors watch whom"
     ),
     "edges": (
         "admin admin.* apps checks contrib contrib.* decorators limiting management management.* middleware migrations "
@@ -51,7 +51,7 @@ LAYERS = {
 }
 ORDER = list(LAYERS)
 
-MAKERS = {"funnel", "lock", "memoize"}
+MAKERS = {"batch", "funnel", "lock", "memoize"}
 """What only makes an object whose own calls are verbs."""
 
 SHARED = {"CacheClient", "cache", "memoize"}

@@ -87,7 +87,7 @@ def arguments(function) -> str:
 
 def verbs(kind: type) -> set[str]:
     """Return the verbs of a class: what can be called and is not the async twin of another."""
-    names = {name for name, _ in inspect.getmembers(kind, callable) if not name.startswith("_")} - {"memoize"}
+    names = {name for name, _ in inspect.getmembers(kind, callable) if not name.startswith("_")} - {"batch", "memoize"}
     return {name for name in names if not (name[0] == "a" and name[1:] in names)}
 
 
@@ -581,6 +581,7 @@ def names(raw) -> set[bytes]:
 PAGES_THAT_RUN = [
     "apis",
     "auth",
+    "batching",
     "bulk",
     "drf",
     "figures",
@@ -589,6 +590,7 @@ PAGES_THAT_RUN = [
     "locks",
     "manager",
     "memoize",
+    "metrics",
     "near-cache",
     "outages",
     "rate-limits",

@@ -1,4 +1,4 @@
-"""The budget of a request, and of a Celery task; and limits of requests, by real requests on both handlers."""
+"""The budget of a request, and of a Celery task; its batch; and limits of requests, by requests on both handlers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ipaddress import ip_network
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from celery.signals import task_postrun, task_prerun
 from django.conf import settings
@@ -19,6 +19,7 @@ from django.core.asgi import get_asgi_application
 from django.core.cache import cache
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse
+from django.template import Context, Template
 from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory, override_settings
 from django.urls import include, path, re_path
 from django.utils.asyncio import async_unsafe
@@ -26,11 +27,13 @@ from django.utils.decorators import sync_only_middleware
 from django.utils.functional import SimpleLazyObject
 
 from django_dripcache import ConfigurationError, limiter
+from django_dripcache import cache as dripcache
 from django_dripcache.backend import get_alias_server
 from django_dripcache.contrib.celery import install
 from django_dripcache.deadline import BUDGET, budget
 from django_dripcache.limiting import rate_limit
-from django_dripcache.middleware import CacheBudgetMiddleware, RateLimitMiddleware
+from django_dripcache.middleware import BatchMiddleware, CacheBudgetMiddleware, RateLimitMiddleware
+from django_dripcache.server import Server
 from django_dripcache.signals import rate_limited
 
 from .faults.proxy import Proxy
@@ -791,3 +794,93 @@ def test_a_redis_that_dies_and_comes_back_stops_no_request(start_server, limited
         with server.client() as root:
             wait_for(lambda: visit().status_code == 200)
             assert [name.rpartition("ip:")[2] for name in names(root)] == [MINE]
+
+
+# One batch a request
+
+
+class Page:
+    """A page of parts that know nothing of each other, and how many round trips each of them came to."""
+
+    def __init__(self):
+        self.seen = []
+
+    def part(self, key):
+        with dripcache.batch() as batch:
+            later = batch.get(key, f"no {key}")
+        self.seen.append(later)
+        return later
+
+    def __call__(self, request):
+        parts = {"nav": self.part("nav"), "user": self.part("user"), "unused": self.part("unused")}
+        if "fail" in request.GET:
+            raise LookupError
+        if "look" in request.GET:
+            return HttpResponse(Template("{{ nav }}, {{ user.value }}").render(Context(parts)))
+        return HttpResponse("page")
+
+
+@pytest.fixture(params=["sync", "async", "sync view over ASGI"])
+def ask(request):
+    """Return a function that lets a page answer one request through BatchMiddleware."""
+    if request.param == "sync":
+        yield lambda page, query="": BatchMiddleware(page)(RequestFactory().get(f"/?{query}")).content.decode()
+        return
+    loop = asyncio.new_event_loop()
+
+    def asynchronous(page, query=""):
+        async def aview(request):
+            await asyncio.sleep(0)
+            return page(request)
+
+        middleware = BatchMiddleware(aview if request.param == "async" else sync_to_async(page))
+        assert iscoroutinefunction(middleware)
+        response = loop.run_until_complete(middleware(AsyncRequestFactory().get("/", QUERY_STRING=query)))
+        return response.content.decode()
+
+    yield asynchronous
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+
+
+@pytest.fixture
+def asked(broker, monkeypatch):
+    """How often the server was asked: a list that grows."""
+    found, call = [], Server.call
+    monkeypatch.setattr(Server, "call", lambda server: found.append(server) or call(server))
+    return found
+
+
+def test_the_parts_of_a_page_are_read_in_one_round_trip(ask, asked):
+    assert ask(Page(), "look") == "no nav, no user"
+    assert len(asked) == 1
+
+
+def test_without_the_middleware_each_part_has_a_round_trip_of_its_own(asked):
+    Page()(RequestFactory().get("/"))
+    assert len(asked) == 3
+
+
+def test_what_nobody_looks_at_is_not_asked_for_and_can_be_asked_for_later(ask, asked):
+    page = Page()
+    assert ask(page) == "page"
+    assert asked == []
+    assert [later.value for later in page.seen] == ["no nav", "no user", "no unused"]
+    assert len(asked) == 1
+
+
+def test_each_request_has_a_batch_of_its_own_also_after_one_that_failed(ask, asked):
+    with pytest.raises(LookupError):
+        ask(Page(), "fail")
+    page = Page()
+    assert ask(page) == "page"
+    assert page.seen[0].value == "no nav"
+    assert [repr(later) for later in page.seen] == ["<Later, answered>"] * 3
+    assert len(asked) == 1
+
+
+def test_nothing_is_open_after_a_request(ask, asked):
+    ask(Page())
+    with dripcache.batch() as batch:
+        batch.get("nav")
+    assert len(asked) == 1

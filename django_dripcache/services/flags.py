@@ -13,6 +13,7 @@ from ..flows.flags import MAX_FLAGS, NO_END, State
 from ..keys import escape
 from ..policy import to_milliseconds
 from .base import Service
+from .batches import FlagBatch
 
 if TYPE_CHECKING:
     from ..keys import Keyspace
@@ -141,15 +142,19 @@ class FeatureFlags(Service):
         """See all()."""
         return await arun(self._all(), self._link())
 
+    def batch(self) -> FlagBatch:
+        """Return a block whose reads go in one round trip: ``with flags.batch() as batch``. See Batch."""
+        return FlagBatch(self)
+
     # Flows
 
-    def _get(self, name: str, default: bool) -> Flow[bool]:  # noqa: FBT001
+    def _get(self, name: str, default: bool, *, strict: bool | None = None) -> Flow[bool]:  # noqa: FBT001
         key, memory = self._key(name), self._memory
         place = memory.place(key)
         try:
             state = yield from flows.get(key)
         except CacheUnavailableError:
-            if self.raises:
+            if self.raises if strict is None else strict:
                 raise
             enabled = memory.place(key).recall()
         else:

@@ -9,6 +9,7 @@ from ..flows import scan
 from ..flows.steps import Pipeline, Script
 from ..keys import escape_glob
 from .base import get_user_id
+from .batches import UserBatch
 from .owned import OwnedCache, part
 
 if TYPE_CHECKING:
@@ -84,6 +85,10 @@ class UserCache(OwnedCache):
     async def adelete(self, user: object, key: str | None = None) -> bool:
         """See delete()."""
         return bool(await self._arun(self._remove(get_user_id(user), key), 0))
+
+    def batch(self) -> UserBatch:
+        """Return a block whose reads go in one round trip: ``with user_cache.batch() as batch``. See Batch."""
+        return UserBatch(self)
 
     def keys(self, user: object) -> list[str]:
         """Return the keys of a user's values, sorted. It walks over the database: for tools, not for pages."""
