@@ -225,6 +225,12 @@ class AsyncLendingPool(aioredis.ConnectionPool):
 
     async def get_connection(self, *_: Any, **__: Any) -> Any:
         """Lend a connection that is ready for a command."""
+        connection = await self.take()
+        await self.make_ready(connection)
+        return connection
+
+    async def take(self) -> Any:
+        """Lend a connection that may not be connected."""
         ticket, until = object(), 0.0
         while not (self._line.lets(ticket) and self.can_get_connection()):
             now = time.monotonic()
@@ -239,14 +245,16 @@ class AsyncLendingPool(aioredis.ConnectionPool):
                 self._line.leave(ticket)
                 raise
         self._line.leave(ticket)
-        connection: Any = self.get_available_connection()  # type: ignore[no-untyped-call]
+        return self.get_available_connection()  # type: ignore[no-untyped-call]
+
+    async def make_ready(self, connection: Any) -> None:
+        """Connect if need be, or take the connection back."""
         try:
             await self.ensure_connection(connection)
         except BaseException:
             connection.drop()
             self.give_back(connection)
             raise
-        return connection
 
     async def release(self, connection: Any) -> None:
         """See give_back()."""

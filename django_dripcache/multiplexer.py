@@ -190,17 +190,17 @@ class Multiplexer(asyncio.Protocol):
 
 
 class Shared:
-    """What the tasks of an event loop share of a pool: at most one connection at a time that they may join."""
+    """
+    What the tasks of an event loop share of a pool: at most one ``connection`` at a time.
+
+    It stays lent, also while it is not connected yet, and belongs to nobody.
+    """
 
     def __init__(self, pool: Any, patience: float) -> None:
         self._pool, self._patience = pool, patience
+        self.connection: Any = None
         self._opening: asyncio.Future[None] | None = None
         self._multiplexer: Multiplexer | None = None
-
-    @property
-    def connection(self) -> Any:
-        """The connection that is shared, or None."""
-        return self._multiplexer and self._multiplexer.connection
 
     def send(self, sent: list[Command], deadline: float) -> asyncio.Future[list[Any]] | None:
         """
@@ -231,7 +231,8 @@ class Shared:
             if found is not None:
                 found.retire()
             async with timeout(self._patience):
-                connection = await self._pool.get_connection()
+                self.connection = connection = await self._pool.take()
+                await self._pool.make_ready(connection)
             self._multiplexer = Multiplexer(connection, self._pool, self._patience)
 
 
