@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 _READING: Final = frozenset({"GET", "MGET", "PTTL", "EXISTS", "SCAN", "PING", "INFO", "DBSIZE", "CLIENT", "HGETALL"})
-_READING_SCRIPTS: Final = frozenset({"read", "fetch"})
+_READING_SCRIPTS: Final = frozenset({"read", "fetch", "auth_near"})
 """What changes no value; the leases that a script takes are not near."""
 
 

@@ -25,6 +25,7 @@ from .lent import Lent
 from .members import MembersClient
 from .nearness import Nearness
 from .policy import to_milliseconds
+from .services.nearness import find_patterns
 from .stats import CacheStats
 
 if TYPE_CHECKING:
@@ -126,13 +127,14 @@ class BaseClient(MembersClient):
         return self.forever if timeout is None else to_milliseconds(timeout)  # type: ignore[arg-type]
 
     def _near_patterns(self, globs: Iterable[str]) -> Iterator[bytes]:
-        """Yield what the names match that are near: of keys of this alias, of managers' keys, and of tags."""
+        """Yield what the names match that are near: of keys of this alias, of managers and services, and of tags."""
         root = escape_glob(self.root.encode())
         for glob in globs:
             escaped = escape(glob).encode()
             yield self.make_pattern(glob).encode()
             yield root + b"c:" + escaped
             yield root + b"c.*:" + escaped
+            yield from find_patterns(self.root, glob)
         yield root + b"t:*"
         yield root + b"t.*:*"
 

@@ -21,6 +21,8 @@ from .codecs import MISS, JsonCodec, TypedJsonCodec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .typing import Opened
+
 _BYTES: Final = 32
 _SIGNED: Final = re.compile(rb'\{"mac":"([0-9a-f]{64})","value":(.+)\}', re.DOTALL)
 
@@ -47,13 +49,26 @@ class SignedJsonCodec(JsonCodec):
 
     def decode(self, raw: bytes, key: bytes) -> Any:
         """Return the value stored under ``key``, or MISS if it was not this site that stored it there."""
+        payload = self._verify(raw, key)
+        return MISS if payload is None else self._json.decode(payload, key)
+
+    def open(self, raw: bytes, key: bytes) -> Opened | None:
+        """See PickleCodec.open()."""
+        payload = self._verify(raw, key)
+        return None if payload is None else self._json.open(payload, key)
+
+    def revive(self, opened: Opened) -> Any:
+        """Return the value, or MISS if it does not fit."""
+        return self._json.revive(opened)
+
+    def _verify(self, raw: bytes, key: bytes) -> bytes | None:
+        """Return the JSON that this site has signed under ``key``, or None."""
         found = _SIGNED.fullmatch(raw)
         if found is None:
-            return MISS
+            return None
         mac, payload = found.groups()
-        if not any(hmac.compare_digest(mac, _mac(secret, key, payload)) for secret in self._keys):
-            return MISS
-        return self._json.decode(payload, key)
+        signed = any(hmac.compare_digest(mac, _mac(secret, key, payload)) for secret in self._keys)
+        return payload if signed else None
 
 
 def _mac(secret: bytes, key: bytes, payload: bytes) -> bytes:

@@ -363,7 +363,7 @@ def used_scripts():
 
 
 def test_every_script_is_used_and_every_script_that_is_used_is_there():
-    assert {*used_scripts(), "entry", "limit"} == set(SCRIPTS)
+    assert {*used_scripts(), "auth", "entry", "limit"} == set(SCRIPTS)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

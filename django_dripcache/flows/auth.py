@@ -8,23 +8,29 @@ say, voids entries as well, and never brings one back.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from itertools import repeat
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..codecs import MISS
 from ..exceptions import CacheUnavailableError, SerializationError
-from . import scan
+from . import nearby, scan
 from .journalled import journalled
-from .steps import Command, Encode, Pipeline, Script
+from .steps import Command, Encode, Pipeline, Refused, Script
 from .values import discard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..typing import Codec, Flow
+    from ..eviction import Ticket
+    from ..typing import Codec, Flow, NearCache, Opened
+
+    Versions = tuple[tuple[bytes, bytes], ...]
+
+_LINE: Final = re.compile(rb"([0-9a-f]+) ([0-9a-f]*) ([^\n]*)\n", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -96,16 +102,100 @@ def read(names: Sequence[bytes], stamp: bytes, codec: Codec, verb: str = "get", 
     What nobody of this site can read is removed, if it is still there then. ``stamp`` is the name of everybody's.
     """
     entries = yield Script("auth_read", [stamp, *names], verb, ttl)
-    if not isinstance(entries, list) or len(entries) != len(names):
-        message = f"Redis answered with {type(entries).__name__} of another shape than entries have"
-        raise CacheUnavailableError(message)
-    for name, raw in zip(names, entries, strict=True):
+    for name, raw in zip(names, _shaped(entries, names, bytes), strict=True):
         if raw is not None:
             value = codec.decode(raw.partition(b"\n")[2], name)
             if value is not MISS:
                 return value
             yield from discard(name, raw, codec)
     return MISS
+
+
+def read_near(
+    names: Sequence[bytes], stamps: Sequence[bytes], codec: Codec, near: NearCache, *, fresh: bool = False
+) -> Flow[Any]:
+    """
+    Return what ``read()`` does, and keep it near: no round trip where it is, else one; two for the first of a user.
+
+    ``stamps`` are the names of everybody's and, where it is known whose entry it is, of the user's. With ``fresh``,
+    Redis is asked whatever is near. That an entry is not there is not kept: who tries tokens would fill the memory.
+    """
+    if not fresh:
+        value = _recall(names, codec, near)
+        if value is not MISS:
+            return value
+    tickets = nearby.begin(stamps[0], [*stamps[1:], *names], near)
+    if not all(name in tickets for name in (*stamps, *names)):
+        return (yield from read(names, stamps[0], codec))
+    entries = yield Script("auth_near", [stamps[0], *names])
+    for at, (name, found) in enumerate(zip(names, _shaped(entries, names, list), strict=True)):
+        if found is None:
+            continue
+        raw, left = found
+        opened, versions = _open(raw, name, stamps[0], codec)
+        if opened is None:
+            yield from discard(name, raw, codec)
+            continue
+        if not (yield from _still(versions, near, tickets)):
+            break
+        _keep(names[:at], versions, near, tickets)
+        nearby.put(tickets[name], opened, left, near, versions)
+        return codec.revive(opened)
+    near.forget(*names)
+    return MISS
+
+
+def _recall(names: Sequence[bytes], codec: Codec, near: NearCache) -> Any:
+    """Return the value at the first of names that has one, as far as that is near, or MISS."""
+    for name in names:
+        value = nearby.find(name, codec, near)
+        if value is not nearby.NOTHING:
+            return value
+    return MISS
+
+
+def _open(raw: bytes, name: bytes, stamp: bytes, codec: Codec) -> tuple[Opened | None, Versions]:
+    """Return what a codec has opened of an entry, or None, and the stamps that it was written under, by name."""
+    line = _LINE.match(raw)
+    if line is None:
+        return None, ()
+    of_all, of_user, user = line.groups()
+    versions = ((stamp, of_all), (stamp + user, of_user)) if user else ((stamp, of_all),)
+    return codec.open(raw[line.end() :], name), versions
+
+
+def _still(versions: Versions, near: NearCache, tickets: dict[bytes, Ticket]) -> Flow[bool]:
+    """Return whether the stamps of an entry that was read still are the same; take tickets of those that have none."""
+    for stamp, version in versions:
+        known = None if stamp in tickets else near.get(stamp)
+        if stamp in tickets or (known is not None and known.value == version):
+            continue
+        tickets |= nearby.begin(stamp, [], near)
+        try:
+            found = yield Command("GET", stamp)
+        except Refused:
+            found = None
+        if found != version:
+            return False
+    return True
+
+
+def _keep(absent: Sequence[bytes], versions: Versions, near: NearCache, tickets: dict[bytes, Ticket]) -> None:
+    """Keep near what an entry depends on: that there is none before it, and the stamps."""
+    for name in absent:
+        nearby.put_nothing(tickets[name], near)
+    for stamp, version in versions:
+        if stamp in tickets:
+            near.fill(tickets[stamp], version, len(version), None)
+
+
+def _shaped(entries: Any, names: Sequence[bytes], kind: type) -> list[Any]:
+    """Return what Redis answered for names, if that is something of one kind, or None, for each."""
+    fits = isinstance(entries, list) and all(entry is None or isinstance(entry, kind) for entry in entries)
+    if not fits or len(entries) != len(names):
+        message = f"Redis answered with {type(entries).__name__} of another shape than entries have"
+        raise CacheUnavailableError(message)
+    return list(entries)
 
 
 def count(pattern: bytes, kinds: Sequence[bytes], stamp: bytes) -> Flow[AuthStats]:

@@ -11,7 +11,8 @@ from .journalled import journalled
 from .steps import Command, Pipeline, Refused, Script
 
 if TYPE_CHECKING:
-    from ..typing import Flow
+    from ..eviction import Ticket
+    from ..typing import Flow, NearCache
     from .steps import Step
 
 MAX_FLAGS: Final = 1000
@@ -20,7 +21,11 @@ MAX_FLAGS: Final = 1000
 NO_END: Final = -1
 """What stands for the time left of a flag that never ends."""
 
+AS_BEFORE: Final = -3
+"""What stands for the time left of a flag that is near: it was told when the flag was read."""
+
 _ON, _OFF = b"1", b"0"
+_SIZE: Final = 32
 
 
 class State(NamedTuple):
@@ -30,19 +35,33 @@ class State(NamedTuple):
     left: int
 
 
-def get(key: bytes) -> Flow[State | None]:
+def get(key: bytes, near: NearCache | None = None) -> Flow[State | None]:
     """
-    Return the state of a flag, None for no flag: one round trip.
+    Return the state of a flag, None for no flag: one round trip, and none for what is near.
 
     What is no state is no flag, and is removed if it is still there then.
     """
+    entry = None if near is None else near.get(key)
+    if entry is not None:
+        return None if entry.value is None else State(entry.value, AS_BEFORE)
+    ticket = None if near is None else near.begin(key)
     raw, left = yield Pipeline([Command("GET", key), Command("PTTL", key)])
-    if raw in (_ON, _OFF):
-        return State(raw == _ON, left)
+    state = State(raw == _ON, left) if raw in (_ON, _OFF) else None
+    if near is not None and ticket is not None:
+        _keep(state, ticket, near)
+    if state is not None:
+        return state
     if isinstance(raw, bytes):
         with contextlib.suppress(CacheUnavailableError, Refused):
             yield Script("discard", [key], sha1(raw, usedforsecurity=False).hexdigest())
     return None
+
+
+def _keep(state: State | None, ticket: Ticket, near: NearCache) -> None:
+    if state is None:
+        near.fill(ticket, None, _SIZE, None)
+    else:
+        near.fill(ticket, state.enabled, _SIZE, None if state.left == NO_END else max(state.left, 0))
 
 
 def set(key: bytes, index: bytes, prefix: bytes, state: State) -> Flow[bool]:  # noqa: A001 - the verb

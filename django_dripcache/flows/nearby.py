@@ -2,7 +2,7 @@
 Reading with a near cache: from the process if it is there, else from Redis, to be there the next time.
 
 What the near cache has of a name is None for a known miss, else a function, what to call it with for the value, and the
-tags that the value depends on, with their versions. Of a tag it has the version.
+tags that the value depends on, with their versions. Of a tag it has the version. To auth, its stamps are tags.
 """
 
 from __future__ import annotations
@@ -32,6 +32,14 @@ _SIZE = 32
 
 
 def recall(key: bytes, codec: Codec, near: NearCache) -> Any:
+    """Return the value of a key that is near, and tell of that hit. See find()."""
+    value = find(key, codec, near)
+    if value is not MISS and value is not NOTHING:
+        tell("near", key)
+    return value
+
+
+def find(key: bytes, codec: Codec, near: NearCache) -> Any:
     """Return the value of a key that is near, NOTHING for a known miss, or MISS if nothing is known."""
     entry = near.get(key)
     if entry is None:
@@ -43,10 +51,7 @@ def recall(key: bytes, codec: Codec, near: NearCache) -> Any:
         known = near.get(tag)
         if known is None or known.value != version:
             return MISS
-    value = codec.revive((loads, data))
-    if value is not MISS:
-        tell("near", key)
-    return value
+    return codec.revive((loads, data))
 
 
 def get(key: bytes, codec: Codec, default: Any, near: NearCache) -> Flow[Any]:
@@ -103,7 +108,7 @@ def get_many_entries(keys: Sequence[bytes], codec: Codec, near: NearCache) -> Fl
         tickets = near.begin_many(away)
         replies = yield Pipeline([part for key in away for part in _reading(key)])
         for key, ticket, raw, left in zip(away, tickets, replies[::2], replies[1::2], strict=True):
-            if isinstance(raw, bytes) and parse(raw).tagged:
+            if ticket is not None and isinstance(raw, bytes) and parse(raw).tagged:
                 found[key] = (yield from _read_entry(key, codec, near))[1]
             else:
                 found[key] = MISS if isinstance(raw, Refused) else _keep(raw, left, key, codec, near, ticket)
@@ -150,7 +155,7 @@ def _read_entry(key: bytes, codec: Codec, near: NearCache) -> Flow[tuple[bytes |
     if isinstance(raw, Refused):
         near.forget(key)
         return None, MISS
-    if raw is not None and parse(raw).tagged:
+    if ticket is not None and raw is not None and parse(raw).tagged:
         tickets = begin(key, [tag for tag, _ in parse_tags(raw)], near)
         raw, left = yield Pipeline(_reading(key))
         if isinstance(raw, bytes):
@@ -182,7 +187,7 @@ def _keep(
     """Keep near what was read, if there is a ticket; return the value, or MISS."""
     if raw is None:
         if ticket is not None:
-            near.fill(ticket, None, _SIZE, None)
+            put_nothing(ticket, near)
         return MISS
     payload = parse(raw).payload
     if ticket is None:
@@ -192,10 +197,18 @@ def _keep(
         near.forget(key)
         return MISS
     if isinstance(left, int):
-        near.fill(ticket, (*opened, tags), _size(opened), None if left == _NO_END else max(left, 0))
+        put(ticket, opened, left, near, tags)
     return codec.revive(opened)
 
 
-def _size(opened: Opened) -> int:
+def put(ticket: Ticket, opened: Opened, left: int, near: NearCache, tags: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    """Keep near what a codec has opened, for at most the ``left`` milliseconds (-1: no end), while its tags hold."""
     data = opened[1]
-    return len(data) if isinstance(data, bytes | str) else _SIZE
+    size = len(data) if isinstance(data, bytes | str) else _SIZE
+    size += sum(len(tag) + len(version) for tag, version in tags)
+    near.fill(ticket, (*opened, tags), size, None if left == _NO_END else max(left, 0))
+
+
+def put_nothing(ticket: Ticket, near: NearCache) -> None:
+    """Keep near that there is nothing."""
+    near.fill(ticket, None, _SIZE, None)

@@ -25,6 +25,7 @@ from .base import EncryptableService, get_user_id
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..near import Near
     from ..typing import Codec, Flow, Seconds
 
 __all__ = ["AuthCache", "AuthStats", "Token"]
@@ -71,18 +72,19 @@ class AuthCache(EncryptableService):
         )
 
     @sensitive_variables()
-    def get_token(self, token: str) -> Token | None:
+    def get_token(self, token: str, *, fresh: bool = False) -> Token | None:
         """
         Return what is known of a token that is accepted, or None for one that is not.
 
-        Raises CacheUnavailableError where that cannot be known.
+        With ``fresh``, Redis is asked even where the token is near. Raises CacheUnavailableError where that cannot be
+        known.
         """
-        return run(self._get_token(self._digests("tokens", token)), self._link())
+        return run(self._get_token(self._digests("tokens", token), fresh=fresh), self._link())
 
     @sensitive_variables()
-    async def aget_token(self, token: str) -> Token | None:
+    async def aget_token(self, token: str, *, fresh: bool = False) -> Token | None:
         """See get_token()."""
-        return await arun(self._get_token(self._digests("tokens", token)), self._link())
+        return await arun(self._get_token(self._digests("tokens", token), fresh=fresh), self._link())
 
     @sensitive_variables()
     def clear_token(self, token: str) -> bool:
@@ -201,6 +203,12 @@ class AuthCache(EncryptableService):
         names = self._names("stamps")
         return [names.raw] if user is None else [names.raw, names.name(get_user_id(user))]
 
+    @property
+    def _near(self) -> Near | None:
+        """The near cache, but not while Redis cannot be used, or has something that this process had to remove."""
+        server = self._client.server
+        return super()._near if server.available and not server.journal.dirty else None
+
     # Flows
 
     def _set_token(self, names: Sequence[bytes], claims: Any, ttl: Seconds, user: object) -> Flow[bool]:
@@ -212,8 +220,8 @@ class AuthCache(EncryptableService):
         token = Token.of(None if claims is None else dict(claims), owner, milliseconds)
         return auth.write(names, self._stamps(owner), self._sealed(_codec(Token)), token, milliseconds)
 
-    def _get_token(self, names: Sequence[bytes]) -> Flow[Token | None]:
-        found = yield from auth.read(names, self._names("stamps").raw, self._sealed(_codec(Token)))
+    def _get_token(self, names: Sequence[bytes], *, fresh: bool) -> Flow[Token | None]:
+        found = yield from self._read(names, None, _codec(Token), fresh=fresh)
         over = found is MISS or found.expires <= datetime.now(timezone.utc)
         token: Token | None = None if over else self._trusted(found, found.user)
         return token
@@ -223,19 +231,24 @@ class AuthCache(EncryptableService):
         return auth.write([name], self._stamps(user), self._sealed(_codec()), data, to_milliseconds(ttl))
 
     def _get(self, user: object, default: Any) -> Flow[Any]:
-        found = yield from self._read_data(user)
-        return default if found is MISS else found
+        name = self._names("users").name(get_user_id(user))
+        found = yield from self._read([name], user, _codec())
+        return default if found is MISS else self._trusted(found, user)
 
     def _refresh(self, user: object, ttl: Seconds) -> Flow[bool]:
         milliseconds = to_milliseconds(ttl)
         if milliseconds == 0:
             return bool((yield from values.delete([self._names("users").name(get_user_id(user))])))
-        return (yield from self._read_data(user, "touch", milliseconds)) is not MISS
-
-    def _read_data(self, user: object, verb: str = "get", ttl: int = 0) -> Flow[Any]:
         name = self._names("users").name(get_user_id(user))
-        found = yield from auth.read([name], self._names("stamps").raw, self._sealed(_codec()), verb, ttl)
-        return found if found is MISS else self._trusted(found, user)
+        found = yield from auth.read([name], self._names("stamps").raw, self._sealed(_codec()), "touch", milliseconds)
+        return found is not MISS and self._trusted(found, user) is not MISS
+
+    def _read(self, names: Sequence[bytes], user: object, codec: Codec, *, fresh: bool = False) -> Flow[Any]:
+        """Return what holds under the first of names that has something which does, or MISS; ``user`` if known."""
+        stamps, near = self._stamps(user), self._near
+        if near is None:
+            return auth.read(names, stamps[0], self._sealed(codec))
+        return auth.read_near(names, stamps, codec, near, fresh=fresh)
 
     def _add_state(self, state: str, data: Any, ttl: Seconds) -> Flow[None]:
         milliseconds = to_milliseconds(ttl)

@@ -13,6 +13,7 @@ from ..outage import Degrading
 
 if TYPE_CHECKING:
     from ..keys import Keyspace
+    from ..near import Near
     from ..redis_client import DripClient
     from ..typing import Codec, Link, OnOutage
 
@@ -44,6 +45,11 @@ class Service(Degrading):
     def _raising(self) -> bool:  # type: ignore[override]
         return self._client.raises if self.on_outage is None else self.on_outage == "raise"
 
+    @property
+    def _near(self) -> Near | None:
+        """The near cache, if there is one; see ``services.nearness`` for whose names are near."""
+        return self._client.server.near
+
     def _link(self, client: Any = None) -> Link:  # noqa: ARG002 - a service has the server of its alias
         return self._client.server
 
@@ -66,9 +72,16 @@ class EncryptableService(Service):
         check_encrypt(f"{type(self).__name__}(encrypt=...)", encrypt)
         self.encrypt = encrypt
 
+    @property
+    def _encrypts(self) -> bool:
+        return self._client.encrypts if self.encrypt is None else self.encrypt
+
+    @property
+    def _near(self) -> Near | None:
+        return None if self._encrypts else super()._near
+
     def _sealed(self, codec: Codec) -> Codec:
-        encrypts = self._client.encrypts if self.encrypt is None else self.encrypt
-        return encrypted(codec) if encrypts else codec
+        return encrypted(codec) if self._encrypts else codec
 
 
 def get_user_id(user: object) -> str:

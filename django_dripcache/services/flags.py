@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from weakref import WeakKeyDictionary
 
 from .._drive import arun, run
 from ..exceptions import CacheUnavailableError, InvalidKeyError
 from ..flows import flags as flows
-from ..flows.flags import MAX_FLAGS, NO_END, State
+from ..flows.flags import AS_BEFORE, MAX_FLAGS, NO_END, State
 from ..keys import escape
 from ..policy import to_milliseconds
 from .base import Service
@@ -26,16 +27,16 @@ MAX_NAME: Final = 200
 BELIEVED: Final = 300.0
 """How long, in seconds, a flag is what it was last known to be while Redis cannot be used."""
 
-_NOTHING: Final = (None, 0.0)
+_NOTHING: Final = (None, 0.0, 0.0)
 
 
 class _Known:
-    """What a flag was last known to be, and until when that is to be believed."""
+    """What a flag was last known to be, until when that is to be believed, and when the flag ends."""
 
     __slots__ = ("last",)
 
     def __init__(self, state: State | None = None) -> None:
-        self.last: tuple[bool | None, float] = _NOTHING
+        self.last: tuple[bool | None, float, float] = _NOTHING
         self.learn(state)
 
     def learn(self, state: State | None) -> None:
@@ -43,12 +44,14 @@ class _Known:
         if state is None:
             self.last = _NOTHING
         else:
-            seconds = BELIEVED if state.left == NO_END else min(BELIEVED, state.left / 1000)
-            self.last = state.enabled, time.monotonic() + seconds
+            now, end = time.monotonic(), self.last[2]
+            if state.left != AS_BEFORE:
+                end = inf if state.left == NO_END else now + state.left / 1000
+            self.last = state.enabled, min(now + BELIEVED, end), end
 
     def recall(self) -> bool | None:
         """Return what the flag was, or None for what is not known any more."""
-        enabled, until = self.last
+        enabled, until, _ = self.last
         return enabled if until > time.monotonic() else None
 
 
@@ -106,7 +109,7 @@ class FeatureFlags(Service):
     area: ClassVar[str] = "flags"
 
     def get(self, name: str, default: bool = False) -> bool:  # noqa: FBT001, FBT002 - as dict.get()
-        """Return whether a flag is on, or ``default`` for one that is not set: one round trip."""
+        """Return whether a flag is on, or ``default`` for one that is not set: at most one round trip."""
         return run(self._get(name, default), self._link())
 
     async def aget(self, name: str, default: bool = False) -> bool:  # noqa: FBT001, FBT002
@@ -152,7 +155,7 @@ class FeatureFlags(Service):
         key, memory = self._key(name), self._memory
         place = memory.place(key)
         try:
-            state = yield from flows.get(key)
+            state = yield from flows.get(key, self._near)
         except CacheUnavailableError:
             if self.raises if strict is None else strict:
                 raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..codecs import JSON, TypedJsonCodec
-from ..flows import entries, fill
+from ..flows import entries, fill, nearby
 from ..flows.fill import Place
 from ..freshness import Freshness
 from ..keys import escape
@@ -24,14 +24,16 @@ class OwnedCache(EncryptableService):
     def _place(self, owner: str, key: str, kind: Any = None) -> Place:
         codec: Codec = self._sealed(JSON if kind is None else TypedJsonCodec(kind))
         name = f"{part(owner)}:{key}" if isinstance(key, str) else key
-        return Place(self._names().name(name), self._names("leases").name(name), codec, self._tag)
+        return Place(self._names().name(name), self._names("leases").name(name), codec, self._tag, self._near)
 
     def _tag(self, tag: str) -> bytes:
         return self._names("tags").name(tag)
 
     def _get(self, owner: str, key: str, default: Any, kind: Any) -> Flow[Any]:
         place = self._place(owner, key, kind)
-        return entries.get(place.key, place.codec, default)
+        if place.near is None:
+            return entries.get(place.key, place.codec, default)
+        return nearby.get_entry(place.key, place.codec, default, place.near)
 
     def _set(self, owner: str, key: str, value: Any, ttl: Seconds | None, tags: Iterable[str]) -> Flow[bool]:
         place, fresh = self._place(owner, key), Freshness.of(self._ttl(ttl))

@@ -293,6 +293,8 @@ def main():
 class Fleet:
     """Writers and readers, for a ``with`` block; what the readers found is in ``found`` after it."""
 
+    module = "tests.coherence.test_near_coherence"
+
     def __init__(self, url, directory, **asked):
         self.asked = {
             "url": url,
@@ -316,7 +318,7 @@ class Fleet:
         self.found = []
 
     def start(self, **asked):
-        command = [sys.executable, "-c", "from tests.coherence.test_near_coherence import main; main()"]
+        command = [sys.executable, "-c", f"from {self.module} import main; main()"]
         return subprocess.Popen(
             [*command, json.dumps({**self.asked, **asked})],
             env=environment(self.asked["url"]),

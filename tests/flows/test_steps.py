@@ -23,7 +23,7 @@ def test_a_command_keeps_its_arguments_as_they_are():
 def test_a_script_is_called_by_the_sha1_of_its_file(name):
     folder = files("django_dripcache").joinpath("lua")
     text = folder.joinpath(f"{name}.lua").read_bytes()
-    for shared in ("entry", "limit"):
+    for shared in ("auth", "entry", "limit"):
         if text.startswith(f"--!{shared}\n".encode()):
             text = folder.joinpath(f"{shared}.lua").read_bytes() + text
     assert source(name) == text

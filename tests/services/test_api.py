@@ -13,9 +13,8 @@ PATH = "https://api.example.com/airports"
 
 
 @pytest.fixture
-def here(redis_server, raw):
-    with site(redis_server.url):
-        yield raw
+def here(patient, raw):
+    return raw
 
 
 @pytest.fixture

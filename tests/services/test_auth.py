@@ -49,13 +49,6 @@ USERS = [
 
 
 @pytest.fixture
-def patient(broker):
-    """A site that waits for a busy machine."""
-    with site(None, CELERY_BROKER_URL=broker.url):
-        yield
-
-
-@pytest.fixture
 def auth(patient, drive):
     return drive(AuthCache())
 
@@ -373,7 +366,7 @@ def test_clear_of_a_user_with_10000_tokens_is_one_command_about_one_key(patient,
     assert seen["all"] == ["UNLINK dripcache:s.auth.stamps:"]
 
 
-def test_a_verb_is_one_round_trip(patient, raw):
+def test_a_verb_is_one_round_trip(far, raw):
     auth = AuthCache()
     auth.set_token(TOKEN, user=1)
     auth.set(1, "data")

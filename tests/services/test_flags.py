@@ -19,6 +19,7 @@ import django_dripcache
 from django_dripcache import CacheUnavailableError, ConfigurationError, InvalidKeyError, on_outage
 from django_dripcache.backend import get_alias_server
 from django_dripcache.flows.flags import MAX_FLAGS, State
+from django_dripcache.near import Near
 from django_dripcache.server import Server
 from django_dripcache.services import flags as module
 from django_dripcache.services.flags import FeatureFlags, flags
@@ -47,8 +48,11 @@ ODD_NAMES = [
 
 @contextmanager
 def away():
-    """Redis cannot be used, and nobody waits to find out."""
-    with mock.patch.object(Server, "call", side_effect=CacheUnavailableError("away")):
+    """Redis cannot be used, and nobody waits to find out; so nothing is near, either."""
+    with (
+        mock.patch.object(Server, "call", side_effect=CacheUnavailableError("away")),
+        mock.patch.object(Near, "get", return_value=None),
+    ):
         yield
 
 

@@ -21,9 +21,8 @@ class Theme:
 
 
 @pytest.fixture
-def here(redis_server, raw):
-    with site(redis_server.url):
-        yield raw
+def here(patient, raw):
+    return raw
 
 
 @pytest.fixture
@@ -81,12 +80,13 @@ def test_what_is_being_computed_for_a_user_is_not_stored_after_a_delete(users):
         assert users.get(1, "key") is None
 
 
-def test_the_round_trips_are_one_for_a_hit_and_two_for_a_miss(users, here):
+def test_the_round_trips_are_one_for_a_hit_and_two_for_a_miss(far, raw, drive):
+    users = drive(user_cache)
     users.get_or_set(1, "warm", lambda: 1)
     users.get(1, "warm")
-    assert len(spent(here, lambda: users.get_or_set(1, "key", lambda: 1))) == 2
-    assert len(spent(here, lambda: users.get_or_set(1, "key", broken))) == 1
-    assert len(spent(here, lambda: users.get(1, "key"))) == 1
+    assert len(spent(raw, lambda: users.get_or_set(1, "key", lambda: 1))) == 2
+    assert len(spent(raw, lambda: users.get_or_set(1, "key", broken))) == 1
+    assert len(spent(raw, lambda: users.get(1, "key"))) == 1
 
 
 @pytest.mark.parametrize("user", ["*", "a:b", "{x}", "%3A", "ü" * 200, " ", "1" * 1000], ids=lambda user: user[:5])
