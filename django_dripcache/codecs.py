@@ -58,6 +58,9 @@ ends a task, or any other exception of a signal, may well arrive just then, and 
 MISS: Final = _Miss()
 """What stands for "no value", since None is a value."""
 
+UNPICKLE: Final = pickle.loads
+"""What makes the value of a pickle whose signature was verified."""
+
 MEMBER: Final = b""
 """The name under which members of sets, hashes and sorted sets are signed: equal members must be equal bytes."""
 
@@ -114,7 +117,7 @@ class PickleCodec:
         if payload is None:
             return MISS
         try:
-            return pickle.loads(payload)
+            return UNPICKLE(payload)
         except DAMAGE:
             return MISS
 
@@ -125,10 +128,10 @@ class PickleCodec:
         payload = self._verify(raw, key)
         if payload is None:
             return None
-        value = self.revive((pickle.loads, payload))
+        value = self.revive((UNPICKLE, payload))
         if value is MISS:
             return None
-        return (_same, value) if type(value) in _IMMUTABLE else (pickle.loads, payload)
+        return (_same, value) if type(value) in _IMMUTABLE else (UNPICKLE, payload)
 
     def revive(self, opened: Opened) -> Any:
         """Return the value."""

@@ -25,6 +25,7 @@ SMALL: Final = 10
 MAX_TICKETS: Final = 10_000
 """So many tickets there are at most: reads that failed leave theirs behind."""
 
+_SMALL_VALUE: Final = 32
 _SLACK: Final = 64
 _FINGERPRINT: Final = 0xFFFFFFFF
 
@@ -32,12 +33,11 @@ _FINGERPRINT: Final = 0xFFFFFFFF
 class Entry:
     """What is kept of a name: a ``value``, and ``until`` when, by ``time.monotonic()``."""
 
-    __slots__ = ("in_main", "size", "until", "value", "visited")
+    __slots__ = ("in_main", "until", "value", "visited")
 
-    def __init__(self, value: Any, until: float, size: int) -> None:
+    def __init__(self, value: Any, until: float) -> None:
         self.value = value
         self.until = until
-        self.size = size
         self.visited = False
         self.in_main = False
 
@@ -82,16 +82,16 @@ class Entries:
             self._tickets.clear()
         return self._tickets.setdefault(name, Ticket(name))
 
-    def fill(self, ticket: Ticket, value: Any, size: int, ttl: float) -> None:
+    def fill(self, ticket: Ticket, value: Any, ttl: float) -> None:
         """
-        Keep a value of ``size`` bytes that was read with ``ticket``, for ``ttl`` seconds from when the read began.
+        Keep a value that was read with ``ticket``, for ``ttl`` seconds from when the read began.
 
         Where the ticket is void, nobody knows which is newer, this value or another that is there or is being read:
         both are forgotten. One that is too large is not kept.
         """
         name = ticket.name
         if self._tickets.pop(name, None) is ticket:
-            self._put(name, value, size + len(name) + OVERHEAD, ticket.began + ttl)
+            self._put(name, value, ticket.began + ttl)
         else:
             entry = self.find(name)
             if entry is not None and entry.value != value:
@@ -103,7 +103,7 @@ class Entries:
             self._tickets.pop(name, None)
             entry = self._entries.pop(name, None)
             if entry is not None:
-                self._count(entry, -1)
+                self._count(name, entry, -1)
         if len(self._small) + len(self._main) > 2 * len(self._entries) + _SLACK:
             self._sweep()
 
@@ -115,30 +115,31 @@ class Entries:
         self._main.clear()
         self._reset()
 
-    def _put(self, name: bytes, value: Any, size: int, until: float) -> None:
-        if size * SMALL > self.max_bytes:
+    def _put(self, name: bytes, value: Any, until: float) -> None:
+        if reckon(name, value) * SMALL > self.max_bytes:
             self.remove(name)
             return
-        old, entry = self._entries.get(name), Entry(value, until, size)
+        old, entry = self._entries.get(name), Entry(value, until)
         if old is None:
             entry.in_main = self._had_ghost(name)
             (self._main if entry.in_main else self._small).append(name)
         else:
             entry.in_main, entry.visited = old.in_main, old.visited
-            self._count(old, -1)
+            self._count(name, old, -1)
         self._entries[name] = entry
-        self._count(entry, 1)
+        self._count(name, entry, 1)
         while len(self._entries) > self.max_entries or self.size > self.max_bytes:
             self._evict()
 
     def _reset(self) -> None:
         self.size = self._small_entries = self._small_bytes = 0
 
-    def _count(self, entry: Entry, sign: int) -> None:
-        self.size += sign * entry.size
+    def _count(self, name: bytes, entry: Entry, sign: int) -> None:
+        size = sign * reckon(name, entry.value)
+        self.size += size
         if not entry.in_main:
             self._small_entries += sign
-            self._small_bytes += sign * entry.size
+            self._small_bytes += size
 
     def _evict(self) -> None:
         """Let the entry whose turn it is move on, or go."""
@@ -150,13 +151,13 @@ class Entries:
             return  # it was removed, and may have come again elsewhere
         if entry.visited:
             entry.visited = False
-            self._count(entry, -1)
+            self._count(name, entry, -1)
             entry.in_main = True
-            self._count(entry, 1)
+            self._count(name, entry, 1)
             self._main.append(name)
             return
         del self._entries[name]
-        self._count(entry, -1)
+        self._count(name, entry, -1)
         self.evictions += 1
         if not entry.in_main:
             place, fingerprint = self._ghost(name)
@@ -183,3 +184,14 @@ class Entries:
                 entry = self._entries.get(name)
                 if entry is not None and entry.in_main is main:
                     queue.append(name)
+
+
+def reckon(name: bytes, value: Any) -> int:
+    """Return the bytes that an entry is reckoned to cost, without keeping that number with each of them."""
+    return OVERHEAD + len(name) + _weigh(value)
+
+
+def _weigh(value: Any) -> int:
+    if isinstance(value, bytes | str):
+        return len(value)
+    return sum(map(_weigh, value)) if isinstance(value, tuple) else _SMALL_VALUE

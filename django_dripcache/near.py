@@ -138,15 +138,15 @@ class Near:
         """Return the tickets for a read of many names, in their order. See begin()."""
         return self._exclusively(self._begin_many, names) or [None] * len(names)
 
-    def fill(self, ticket: Ticket, value: Any, size: int, ttl_ms: int | None) -> None:
+    def fill(self, ticket: Ticket, value: Any, ttl_ms: int | None) -> None:
         """
-        Keep what was read with a ticket: a value of ``size`` bytes, which lives ``ttl_ms`` more (None: without end).
+        Keep what was read with a ticket: a value that lives ``ttl_ms`` more (None: without end).
 
         With a ticket that is void by now nothing is kept, and what is there is forgotten unless it is the same:
         nobody knows which of the two is newer.
         """
         seconds = self._max_ttl if ttl_ms is None else min(self._max_ttl, ttl_ms / 1000)
-        self._exclusively(self._fill, ticket, value, size, seconds)
+        self._exclusively(self._fill, ticket, value, seconds)
 
     def forget(self, *names: bytes) -> None:
         """Forget names that this process has written, after the reply: or it would read what it has overwritten."""
@@ -223,10 +223,10 @@ class Near:
     def _begin_many(self, names: Sequence[bytes]) -> list[Ticket | None]:
         return [self._begin(name) if self.accepts(name) else None for name in names]
 
-    def _fill(self, ticket: Ticket, value: Any, size: int, seconds: float) -> None:
+    def _fill(self, ticket: Ticket, value: Any, seconds: float) -> None:
         if self._tracker is not None and self._tracker.is_astray:
             self._lose(RedisConnectionError("Calls go to another server by now."))
-        self._entries.fill(ticket, value, size, seconds)
+        self._entries.fill(ticket, value, seconds)
 
     def _lose(self, error: Exception) -> None:
         """Be without a connection from now on, and know nothing."""

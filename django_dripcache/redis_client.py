@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from ._drive import arun, run
-from .codecs import DAMAGE, MISS
+from .codecs import DAMAGE, MISS, UNPICKLE
 from .events import tell
 from .flows import counters, nearby, scan, values
 from .keys import escape_glob_text
@@ -38,9 +38,9 @@ class DripClient(BaseClient):
             return self._run(values.get(name, self.codec, default), default, client)
         entry = near.get(name)
         if entry is not None and entry.value is not None:
-            loads, data, _ = entry.value
+            kept = entry.value
             try:
-                value = loads(data)
+                value = UNPICKLE(kept) if type(kept) is bytes else kept[0](kept[1])
             except DAMAGE:
                 pass  # it could be made of it when it was kept, and cannot any more: as any other damage
             else:
@@ -114,7 +114,11 @@ class DripClient(BaseClient):
             if None not in found:
                 kept = [entry.value for entry in found if entry is not None]
                 try:
-                    known = {key: own[0](own[1]) for key, own in zip(keys, kept, strict=True) if own is not None}
+                    known = {
+                        key: UNPICKLE(own) if type(own) is bytes else own[0](own[1])
+                        for key, own in zip(keys, kept, strict=True)
+                        if own is not None
+                    }
                 except DAMAGE:
                     pass
                 else:

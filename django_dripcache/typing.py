@@ -49,7 +49,7 @@ class NearCache(Protocol):
         """Return the tickets for a read of many names."""
         ...
 
-    def fill(self, ticket: Ticket, value: Any, size: int, ttl_ms: int | None) -> None:
+    def fill(self, ticket: Ticket, value: Any, ttl_ms: int | None) -> None:
         """Keep what was read with a ticket."""
 
     def forget(self, *names: bytes) -> None:

@@ -8,7 +8,7 @@ from math import inf
 
 import pytest
 
-from django_dripcache.eviction import OVERHEAD, Entries, Ticket
+from django_dripcache.eviction import OVERHEAD, Entries, Ticket, reckon
 
 MIB = 2**20
 
@@ -17,8 +17,8 @@ def names(start, stop):
     return [b"name:%d" % number for number in range(start, stop)]
 
 
-def keep(entries, name, value=b"", size=0, ttl=inf):
-    entries.fill(entries.begin(name), value, size, ttl)
+def keep(entries, name, value=b"", ttl=inf):
+    entries.fill(entries.begin(name), value, ttl)
 
 
 def read(entries, name):
@@ -61,21 +61,21 @@ def test_there_are_never_more_entries_than_allowed():
 def test_there_are_never_more_bytes_than_allowed():
     entries = Entries(10_000, 100_000)
     for name in names(0, 300):
-        keep(entries, name, size=1000)
+        keep(entries, name, bytes(1000))
         assert entries.size <= 100_000
     assert 70 < len(entries) < 100
 
 
 def test_names_and_the_keeping_of_them_count_as_well():
     entries = Entries(10, MIB)
-    keep(entries, b"n" * 50, size=70)
+    keep(entries, b"n" * 50, bytes(70))
     assert entries.size == 50 + 70 + OVERHEAD
 
 
 def test_one_value_cannot_have_more_than_a_tenth_of_it():
     entries = Entries(10, 100_000)
-    keep(entries, b"a", size=1)
-    keep(entries, b"a", size=10_000)
+    keep(entries, b"a", bytes(1))
+    keep(entries, b"a", bytes(10_000))
     assert entries.find(b"a") is None
     assert (len(entries), entries.size, entries.evictions) == (0, 0, 0)
 
@@ -83,7 +83,7 @@ def test_one_value_cannot_have_more_than_a_tenth_of_it():
 def test_an_entry_that_is_replaced_is_counted_once():
     entries = Entries(10, MIB)
     for size in (10, 500, 20):
-        keep(entries, b"a", size=size)
+        keep(entries, b"a", bytes(size))
     assert (len(entries), entries.size) == (1, 20 + 1 + OVERHEAD)
 
 
@@ -107,13 +107,15 @@ def test_its_count_is_right_after_whatever_came():
             entries.clear()
         else:
             read(entries, name)
-            keep(entries, name, size=chance.randrange(1, 2000))
+            keep(entries, name, bytes(chance.randrange(1, 2000)))
         assert len(entries) <= 50
         assert entries.size <= 40_000
-    there = [entries.find(b"%d" % number) for number in range(200)]
-    assert entries.size == sum(entry.size for entry in there if entry)
-    assert entries._small_entries == sum(not entry.in_main for entry in there if entry)
-    assert entries._small_bytes == sum(entry.size for entry in there if entry and not entry.in_main)
+    there = {name: entries.find(name) for name in (b"%d" % number for number in range(200))}
+    assert entries.size == sum(reckon(name, entry.value) for name, entry in there.items() if entry)
+    assert entries._small_entries == sum(not entry.in_main for entry in there.values() if entry)
+    assert entries._small_bytes == sum(
+        reckon(name, entry.value) for name, entry in there.items() if entry and not entry.in_main
+    )
 
 
 def test_what_is_removed_leaves_nothing_behind_in_the_queues():
@@ -214,7 +216,7 @@ def test_a_ticket_is_shared_by_those_who_read_at_the_same_time():
     entries = Entries(10, MIB)
     first = entries.begin(b"a")
     assert entries.begin(b"a") is first
-    entries.fill(first, b"1", 1, inf)
+    entries.fill(first, b"1", inf)
     assert entries.begin(b"a") is not first
 
 
@@ -223,31 +225,31 @@ def test_a_void_ticket_keeps_nothing(void):
     entries = Entries(10, MIB)
     ticket = entries.begin(b"a")
     void(entries)
-    entries.fill(ticket, b"1", 1, inf)
+    entries.fill(ticket, b"1", inf)
     assert entries.find(b"a") is None
 
 
 def test_a_void_ticket_leaves_what_is_equal_and_removes_what_is_not():
     entries = Entries(10, MIB)
     keep(entries, b"a", b"1")
-    entries.fill(Ticket(b"a"), b"1", 1, inf)
+    entries.fill(Ticket(b"a"), b"1", inf)
     assert entries.find(b"a").value == b"1"
-    entries.fill(Ticket(b"a"), b"2", 1, inf)
+    entries.fill(Ticket(b"a"), b"2", inf)
     assert entries.find(b"a") is None
 
 
 def test_a_void_ticket_voids_that_of_one_who_is_still_reading():
     entries = Entries(10, MIB)
     reading = entries.begin(b"a")
-    entries.fill(Ticket(b"a"), b"2", 1, inf)
-    entries.fill(reading, b"1", 1, inf)
+    entries.fill(Ticket(b"a"), b"2", inf)
+    entries.fill(reading, b"1", inf)
     assert entries.find(b"a") is None
 
 
 def test_time_counts_from_when_the_ticket_was_taken():
     entries = Entries(10, MIB)
     ticket = entries.begin(b"a")
-    entries.fill(ticket, b"1", 1, 5)
+    entries.fill(ticket, b"1", 5)
     assert entries.find(b"a").until == ticket.began + 5
 
 
@@ -262,7 +264,7 @@ def test_an_entry_costs_no_more_than_is_reckoned_beyond_its_name_and_value():
         before = tracemalloc.get_traced_memory()[0]
         entries = Entries(count, 100 * MIB)
         for name, value in given:
-            keep(entries, name, value, len(value), 300)
+            keep(entries, name, value, 300)
         assert len(entries) == count
         cost = (tracemalloc.get_traced_memory()[0] - before) / count
     finally:

@@ -59,7 +59,7 @@ def is_live(near):
 
 def keep(near, name, value=b"1", ttl_ms=None):
     """Keep a value as if the server had been read, and see that it is near."""
-    near.fill(near.begin(name), value, len(value), ttl_ms)
+    near.fill(near.begin(name), value, ttl_ms)
     assert near.get(name).value == value
 
 
@@ -92,7 +92,7 @@ def own(start_server, shop):
 
 def test_what_was_read_is_near(near):
     assert near.get(A) is None
-    near.fill(near.begin(A), b"1", 1, None)
+    near.fill(near.begin(A), b"1", None)
     assert near.get(A).value == b"1"
     assert near.get(B) is None
 
@@ -129,19 +129,19 @@ def test_what_is_written_while_it_is_read_is_not_kept(near, raw):
     ticket = near.begin(A)
     raw.set(A, 2)
     near.get(B)
-    near.fill(ticket, b"1", 1, None)
+    near.fill(ticket, b"1", None)
     assert near.get(A) is None
 
 
 def test_what_is_written_after_it_was_read_and_before_it_is_kept_is_not_near(near, raw):
     ticket = near.begin(A)
     raw.set(A, 2)
-    near.fill(ticket, b"1", 1, None)
+    near.fill(ticket, b"1", None)
     assert near.get(A) is None
 
 
 def test_a_known_miss_is_near_until_somebody_writes(near, raw):
-    near.fill(near.begin(A), None, 0, None)
+    near.fill(near.begin(A), None, None)
     assert near.get(A).value is None
     raw.set(A, 1)
     assert near.get(A) is None
@@ -155,7 +155,7 @@ def test_an_entry_ends_with_its_key_though_nobody_tells_of_it(near):
 def test_the_ttl_counts_from_before_the_read(near):
     ticket = near.begin(A)
     time.sleep(0.15)
-    near.fill(ticket, b"1", 1, 150)
+    near.fill(ticket, b"1", 150)
     assert near.get(A) is None
 
 
@@ -168,7 +168,7 @@ def test_no_entry_lives_longer_than_max_ttl(shop, redis_server, raw):
 
 def test_what_is_over_is_not_kept(near):
     for ttl in (0, -2):
-        near.fill(near.begin(A), b"1", 1, ttl)
+        near.fill(near.begin(A), b"1", ttl)
         assert near.get(A) is None
 
 
@@ -181,7 +181,7 @@ def test_its_size_is_bounded(shop, redis_server, raw):
     near = shop.near(redis_server.url, max_entries=10)
     for number in range(100):
         name = b"dripcache:d:%d" % number
-        near.fill(near.begin(name), b"1", 1, None)
+        near.fill(near.begin(name), b"1", None)
     stats = near.stats()
     assert stats.entries == 10
     assert stats.evictions == 90
@@ -191,13 +191,13 @@ def test_what_was_read_near_stays_when_others_have_to_go(shop, redis_server, raw
     near = shop.near(redis_server.url, max_entries=10)
     keep(near, A)
     for number in range(100):
-        near.fill(near.begin(b"dripcache:d:%d" % number), b"1", 1, None)
+        near.fill(near.begin(b"dripcache:d:%d" % number), b"1", None)
     assert near.get(A)
 
 
 def test_what_is_too_large_is_not_kept_and_what_it_replaces_is_forgotten(near):
     keep(near, A)
-    near.fill(near.begin(A), b"2", 2**20, None)
+    near.fill(near.begin(A), bytes(2**20), None)
     assert near.get(A) is None
 
 
@@ -207,14 +207,14 @@ def test_what_is_too_large_is_not_kept_and_what_it_replaces_is_forgotten(near):
 def test_of_those_who_read_the_same_at_the_same_time_the_first_one_keeps_it(near):
     tickets = [near.begin(A) for _ in range(3)]
     for ticket in tickets:
-        near.fill(ticket, b"1", 1, None)
+        near.fill(ticket, b"1", None)
     assert near.get(A).value == b"1"
 
 
 def test_of_two_values_that_were_read_at_the_same_time_none_is_kept(near):
     first, second = near.begin(A), near.begin(A)
-    near.fill(first, b"1", 1, None)
-    near.fill(second, b"2", 1, None)
+    near.fill(first, b"1", None)
+    near.fill(second, b"2", None)
     assert near.get(A) is None
 
 
@@ -222,13 +222,13 @@ def test_what_was_read_with_a_void_ticket_takes_away_what_others_have_kept_or_re
     late = near.begin(A)
     near.forget(A)
     keep(near, A)
-    near.fill(late, b"2", 1, None)
+    near.fill(late, b"2", None)
     assert near.get(A) is None
     late = near.begin(A)
     near.forget(A)
     reading = near.begin(A)
-    near.fill(late, b"2", 1, None)
-    near.fill(reading, b"1", 1, None)
+    near.fill(late, b"2", None)
+    near.fill(reading, b"1", None)
     assert near.get(A) is None
 
 
@@ -248,7 +248,7 @@ def test_what_this_process_has_written_is_forgotten_and_what_was_read_meanwhile_
     ticket = near.begin(B)
     near.forget(A, B)
     assert near.get(A) is None
-    near.fill(ticket, b"1", 1, None)
+    near.fill(ticket, b"1", None)
     assert near.get(B) is None
 
 
@@ -256,7 +256,7 @@ def test_clear_forgets_everything(near):
     keep(near, A)
     ticket = near.begin(B)
     near.clear()
-    near.fill(ticket, b"1", 1, None)
+    near.fill(ticket, b"1", None)
     assert near.get(A) is None
     assert near.get(B) is None
     assert near.stats().entries == 0
@@ -278,7 +278,7 @@ def test_a_ticket_from_before_it_was_connected_keeps_nothing(shop, redis_server,
     near = shop.near(redis_server.url, wait=False)
     ticket = near.begin(A)
     wait_for(lambda: is_live(near))
-    near.fill(ticket, b"1", 1, None)
+    near.fill(ticket, b"1", None)
     assert near.get(A) is None
 
 
@@ -313,7 +313,7 @@ def test_a_lost_connection_empties_it_at_once_and_it_comes_back(near, raw):
     assert "closed" in stats.reason
     wait_for(lambda: is_live(near))
     assert near._backoff == BACKOFF[0]
-    near.fill(ticket, b"1", 1, None)
+    near.fill(ticket, b"1", None)
     assert near.get(B) is None
     keep(near, A)
 
@@ -335,7 +335,7 @@ def test_a_server_that_is_away_is_asked_again_and_again(shop, start_server):
     near.get(A)
     wait_for(lambda: "refused" in near.stats().reason)
     assert near.stats().status == "connecting"
-    near.fill(near.begin(A), b"1", 1, None)
+    near.fill(near.begin(A), b"1", None)
     assert near.get(A) is None
     server.start()
     wait_for(lambda: is_live(near))
@@ -403,7 +403,7 @@ def test_calls_that_go_to_another_server_take_it_with_them(start_server, shop):
     ticket = near.begin(B)
     route = near._server._route
     route.leave(route.current)
-    near.fill(ticket, b"1", 1, None)
+    near.fill(ticket, b"1", None)
     assert near.get(B) is None
     assert near.get(A) is None
     wait_for(lambda: is_live(near))
@@ -431,7 +431,7 @@ def test_it_is_closed_with_its_connection_and_its_thread(near, raw):
     near.close()
     assert not keeper.is_alive()
     wait_for(lambda: not trackers(raw))
-    near.fill(near.begin(A), b"1", 1, None)
+    near.fill(near.begin(A), b"1", None)
     assert near.get(A) is None
     near.forget(A)
     near.clear()
@@ -570,7 +570,7 @@ def refused(shop, url, caplog, count=1):
         wait_for(lambda: near.stats().status == "refused")
         yield near
         assert near.get(A) is None
-        near.fill(near.begin(A), b"1", 1, None)
+        near.fill(near.begin(A), b"1", None)
         assert near.get(A) is None
         assert len([record for record in caplog.records if "stands aside" in record.message]) == count
 
@@ -732,7 +732,7 @@ def test_who_asks_in_the_middle_of_it_as_a_signal_handler_may_is_told_nothing_an
 
     def handler():
         found = (near.begin(A), near.begin_many([A, B]), near.forget(A), near.clear())
-        near.fill(eviction.Ticket(B), b"1", 1, None)
+        near.fill(eviction.Ticket(B), b"1", None)
         return found
 
     assert near._exclusively(handler) == (None, [None, None], None, None)
@@ -814,7 +814,7 @@ def test_threads_may_do_everything_at_once(near, raw):
             name = b"dripcache:d:%d" % (turn % 7)
             entry = near.get(name)
             if entry is None:
-                near.fill(near.begin(name), b"%d" % turn, 1, None)
+                near.fill(near.begin(name), b"%d" % turn, None)
             if turn % 20 == number:
                 near.forget(name)
             if turn % 50 == number:

@@ -186,7 +186,7 @@ def _keep(absent: Sequence[bytes], versions: Versions, near: NearCache, tickets:
         nearby.put_nothing(tickets[name], near)
     for stamp, version in versions:
         if stamp in tickets:
-            near.fill(tickets[stamp], version, len(version), None)
+            near.fill(tickets[stamp], version, None)
 
 
 def _shaped(entries: Any, names: Sequence[bytes], kind: type) -> list[Any]:

@@ -25,7 +25,6 @@ AS_BEFORE: Final = -3
 """What stands for the time left of a flag that is near: it was told when the flag was read."""
 
 _ON, _OFF = b"1", b"0"
-_SIZE: Final = 32
 
 
 class State(NamedTuple):
@@ -59,9 +58,9 @@ def get(key: bytes, near: NearCache | None = None) -> Flow[State | None]:
 
 def _keep(state: State | None, ticket: Ticket, near: NearCache) -> None:
     if state is None:
-        near.fill(ticket, None, _SIZE, None)
+        near.fill(ticket, None, None)
     else:
-        near.fill(ticket, state.enabled, _SIZE, None if state.left == NO_END else max(state.left, 0))
+        near.fill(ticket, state.enabled, None if state.left == NO_END else max(state.left, 0))
 
 
 def set(key: bytes, index: bytes, prefix: bytes, state: State) -> Flow[bool]:  # noqa: A001 - the verb

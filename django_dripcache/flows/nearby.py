@@ -1,15 +1,16 @@
 """
 Reading with a near cache: from the process if it is there, else from Redis, to be there the next time.
 
-What the near cache has of a name is None for a known miss, else a function, what to call it with for the value, and the
-tags that the value depends on, with their versions. Of a tag it has the version. To auth, its stamps are tags.
+What the near cache has of a name is None for a known miss, the pickle of a value, or else a function, what to call it
+with for the value, and the tags that the value depends on, with their versions. Of a tag it has the version. To auth,
+its stamps are tags.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..codecs import MISS
+from ..codecs import MISS, UNPICKLE
 from ..entry import parse, parse_tags
 from ..events import tell
 from . import values
@@ -28,7 +29,6 @@ NOTHING = object()
 """What is told of a key of which it is known that there is no value."""
 
 _NO_END = -1
-_SIZE = 32
 
 
 def recall(key: bytes, codec: Codec, near: NearCache) -> Any:
@@ -46,7 +46,7 @@ def find(key: bytes, codec: Codec, near: NearCache) -> Any:
         return MISS
     if entry.value is None:
         return NOTHING
-    loads, data, tags = entry.value
+    loads, data, tags = (UNPICKLE, entry.value, ()) if type(entry.value) is bytes else entry.value
     for tag, version in tags:
         known = near.get(tag)
         if known is None or known.value != version:
@@ -132,7 +132,7 @@ def keep(raw: bytes, left: int, key: bytes, codec: Codec, near: NearCache, ticke
     if key in tickets and all(tag in tickets for tag, _ in tags):
         _keep(raw, left, key, codec, near, tickets[key], tags)
         for tag, version in tags:
-            near.fill(tickets[tag], version, len(version), None)
+            near.fill(tickets[tag], version, None)
     else:
         near.forget(key)
 
@@ -203,12 +203,10 @@ def _keep(
 
 def put(ticket: Ticket, opened: Opened, left: int, near: NearCache, tags: tuple[tuple[bytes, bytes], ...] = ()) -> None:
     """Keep near what a codec has opened, for at most the ``left`` milliseconds (-1: no end), while its tags hold."""
-    data = opened[1]
-    size = len(data) if isinstance(data, bytes | str) else _SIZE
-    size += sum(len(tag) + len(version) for tag, version in tags)
-    near.fill(ticket, (*opened, tags), size, None if left == _NO_END else max(left, 0))
+    plain = opened[0] is UNPICKLE and not tags
+    near.fill(ticket, opened[1] if plain else (*opened, tags), None if left == _NO_END else max(left, 0))
 
 
 def put_nothing(ticket: Ticket, near: NearCache) -> None:
     """Keep near that there is nothing."""
-    near.fill(ticket, None, _SIZE, None)
+    near.fill(ticket, None, None)

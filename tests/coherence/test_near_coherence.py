@@ -148,7 +148,7 @@ class Reader:
             found, left = client.pipeline(transaction=False).get(name).pttl(name).execute()
             raw = Noted(found or b"")
             raw.since = since
-            near.fill(ticket, raw, len(raw), None if left == -1 or found is None else left)
+            near.fill(ticket, raw, None if left == -1 or found is None else left)
         number, over = raw.split() or (math.inf, math.inf)
         signs = {
             "told": raw.since < told,
@@ -212,14 +212,14 @@ def spin(end):
 def naive_fill():
     from django_dripcache.eviction import Entries
 
-    Entries.fill = lambda self, ticket, value, size, ttl: self._put(ticket.name, value, size, ticket.began + ttl)
+    Entries.fill = lambda self, ticket, value, ttl: self._put(ticket.name, value, ticket.began + ttl)
 
 
 def no_ttl():
     from django_dripcache.near import Near
 
     fill = Near.fill
-    Near.fill = lambda self, ticket, value, size, _: fill(self, ticket, value, size, None)
+    Near.fill = lambda self, ticket, value, _: fill(self, ticket, value, None)
 
 
 def no_poll():
