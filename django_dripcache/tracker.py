@@ -18,6 +18,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 
 from .deadline import DEADLINE
 from .exceptions import ConfigurationError
@@ -188,6 +189,26 @@ class Tracker:
             elif isinstance(reply, bytes) and reply in self._pings:
                 self._answered = self._pings.pop(reply)
         return names
+
+
+def refusal(pool: Any, prefix: bytes, label: str, patience: float) -> str:
+    """Return why a server does not track the names below a prefix, or nothing. It takes ``patience`` seconds."""
+    until = time.monotonic() + patience
+    try:
+        tracker = Tracker(pool, [prefix], label, patience)
+    except (RefusedError, RedisError, OSError) as error:
+        return str(error)
+    try:
+        while time.monotonic() < until:
+            tracker.receive()
+            if tracker.until:
+                return ""
+            time.sleep(TICK / 10)
+    except (RefusedError, RedisError, OSError) as error:
+        return str(error)
+    finally:
+        tracker.close()
+    return f"no answer came within {patience:g} seconds"
 
 
 class Keeper(threading.Thread):

@@ -14,6 +14,7 @@ from ..exceptions import CacheUnavailableError
 from ..flows.inspection import largest
 from ..keys import escape_glob
 from ..roles import ROLES, count_connections, remedy
+from ..tracker import refusal
 from ..traffic import get_traffic
 from .aliases import add_alias, chosen
 from .console import BROKEN
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 LARGE = 1024 * 1024
 """From this many bytes on, a key is a finding."""
+
+PATIENCE = 1.0
+"""How many seconds it may take a server to say whether it tracks."""
 
 _ID = "dripcache.doctor"
 
@@ -62,6 +66,11 @@ def _examine(server: Server, aliases: list[str]) -> dict[str, Any]:
     each: dict[str, Any] = {"server": str(server.broker), "aliases": aliases, "reason": roster.reason}
     each |= {"connections": None if roster.roles is None else dict(roster.roles), "maxclients": roster.most}
     each |= {"largest": {} if roster.reason else _weigh(server), "findings": []}
+    each["near"] = {"on": server.near is not None, "reason": roster.reason or _ask_to_track(server)}
+    if each["near"]["on"] and each["near"]["reason"] and not roster.reason:
+        message = f"The near cache of {server.broker} stands aside: {each['near']['reason']}."
+        hint = "Every read asks Redis meanwhile. It needs Redis 6 or later, RESP3, and the rights to track."
+        each["findings"].append({"id": _ID, "message": message, "hint": hint})
     if roster.crowded:
         message = f"{server.broker} has {roster.total} connections of {roster.most}; most are {roster.crowded!r}."
         each["findings"].append({"id": _ID, "message": message, "hint": remedy(roster.crowded)})
@@ -81,6 +90,11 @@ def _weigh(server: Server) -> dict[str, int]:
     except CacheUnavailableError:
         return {}
     return {to_text(name): weight for name, weight in found}
+
+
+def _ask_to_track(server: Server) -> str:
+    """Return why there can be no near cache, or nothing."""
+    return refusal(server.pool, namespace_root().encode(), f"{server.options.label}:near", PATIENCE)
 
 
 def _advise() -> list[dict[str, str]]:
@@ -111,4 +125,10 @@ def _describe(each: dict[str, Any]) -> list[str]:
     if each["largest"]:
         lines.append("    the largest keys of a sample")
         lines += [f"    {size(weight):>10}  {name}" for name, weight in each["largest"].items()]
-    return [*lines, ""]
+    return [*lines, f"    near cache: {_say(**each['near'])}", ""]
+
+
+def _say(*, on: bool, reason: str) -> str:
+    if reason:
+        return f"{'stands aside' if on else 'not possible'}: {reason}"
+    return "on" if on else "possible, and off; see OPTIONS['NEAR']"

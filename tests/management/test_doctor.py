@@ -122,3 +122,38 @@ def test_the_doctor_tells_of_keys_that_are_hardly_ever_found(broker):
     (finding,) = found["findings"]
     assert finding["message"].startswith("The keys 'report', in the last 24 hours: Low hit rate")
     assert finding["hint"]
+
+
+def near_of(options, url):
+    with site(url, options):
+        code, found = ask_json("doctor")
+    (here,) = found["servers"]
+    return code, here["near"], [finding["message"] for finding in found["findings"] if "near" in finding["message"]]
+
+
+def test_the_doctor_says_whether_a_near_cache_is_on_or_possible(redis_server):
+    assert near_of({}, redis_server.url)[1:] == ({"on": False, "reason": ""}, [])
+    assert near_of({"NEAR": {}}, redis_server.url)[1:] == ({"on": True, "reason": ""}, [])
+    with site(redis_server.url):
+        assert "near cache: possible, and off" in ask("doctor")[1]
+
+
+@needs_server
+def test_a_near_cache_that_the_server_refuses_is_a_finding_where_it_was_asked_for(start_server):
+    server = start_server(maxmemory="64mb", maxmemory_policy="volatile-lru")
+    with server.client() as admin:
+        admin.acl_setuser("plain", enabled=True, passwords=["+pw"], commands=["+@all", "-subscribe"], keys=["*"])
+    url = server.url.replace("://", "://plain:pw@")
+    code, near, findings = near_of({}, url)
+    assert (code, near["on"], findings) == (0, False, [])
+    assert "subscribe" in near["reason"]
+    code, near, findings = near_of({"NEAR": {}}, url)
+    assert (code, near["on"]) == (1, True)
+    assert "stands aside" in findings[0]
+
+
+def test_the_doctor_says_no_more_of_a_near_cache_where_a_server_does_not_answer():
+    with use_server(UNREACHABLE):
+        code, found = ask_json("doctor")
+    assert code == 2
+    assert found["findings"] == [] or all("near" not in finding["message"] for finding in found["findings"])
