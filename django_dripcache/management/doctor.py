@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .._drive import run
 from ..advice import advise
 from ..areas import BACKGROUND, find_area, to_text
-from ..backend import get_alias_server
+from ..backend import get_alias_client
 from ..broker import namespace_root
 from ..checks import check_server, check_settings
 from ..exceptions import CacheUnavailableError
@@ -45,7 +45,7 @@ def report(*, alias: str | None = None, **_: Any) -> Report:
     names = chosen(alias)
     servers: dict[Server, list[str]] = {}
     for name in names:
-        servers.setdefault(get_alias_server(name), []).append(name)
+        servers.setdefault(get_alias_client(name, "dripcache doctor").server, []).append(name)
     found = [_examine(server, aliases) for server, aliases in servers.items()]
     findings: list[dict[str, Any]] = [
         {"id": finding.id, "message": finding.msg, "hint": finding.hint or ""}
