@@ -16,6 +16,7 @@ from django.core.cache import caches
 
 from .areas import BACKGROUND, find_area, to_name, to_text
 from .backend import get_alias_client
+from .conf import get_settings
 from .contents import Content, Form, read, show_members
 from .exceptions import InvalidKeyError
 from .flows import inspection as flows
@@ -134,12 +135,16 @@ def find_keys(
     ``search`` is a text that is anywhere in a key, or a glob over whole keys if it has ``*`` or ``?``. ``place`` is
     that of the keys, such as ``"cache"`` or ``"cache: reports"``. Leases, indexes and figures, which the package keeps
     for itself, are left out where it is not theirs: ``"lease"``, ``"index"``, ``"stats"``. A page may have fewer keys,
-    or none, and a cursor to go on with; a key may come twice, as SCAN has it. Raises InvalidKeyError for a cursor that
+    or none, and a cursor to go on with; a key may come twice, as SCAN has it. Keys of limits, in which there are
+    addresses, are listed with ``DRIPCACHE["SHOW_ADDRESSES"]`` alone. Raises InvalidKeyError for a cursor that
     no page had, and ValueError for a ``count`` that is not 1 to 1000.
     """
     site = _Site.of(alias, "find_keys")
+    shows_addresses = get_settings().SHOW_ADDRESSES
 
     def accepts(area: Area) -> bool:
+        if area.role == "limit" and not shows_addresses:
+            return False
         return area.is_part_of(place) if place else area.role not in BACKGROUND
 
     found = _find(site, b"*", search, accepts, cursor, count)

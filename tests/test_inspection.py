@@ -94,8 +94,15 @@ def test_a_key_is_told_with_the_part_that_keeps_it(everything):
     assert ("tag", "paper") in found
     assert ("tag: user_cache", "7") in found
     places = {place for place, _ in found}
-    assert {"session_cache", "auth_cache: tokens", "auth_cache: states", "rate_limiter"} <= places
+    assert {"session_cache", "auth_cache: tokens", "auth_cache: states"} <= places
     assert "other" not in places
+
+
+def test_keys_of_limits_are_listed_where_addresses_may_be_shown(everything):
+    for place in ("", "rate_limiter"):
+        assert "203.0.113.7" not in str(walk(place=place))
+    with override_settings(DRIPCACHE={"SHOW_ADDRESSES": True}):
+        assert [info.place for info in walk(place="rate_limiter")[0]] == ["rate_limiter"]
 
 
 def test_what_the_package_keeps_for_itself_is_shown_where_it_is_asked_for(everything, raw):
@@ -455,7 +462,9 @@ def name_of(place):
 
 
 def test_a_key_is_deleted_as_its_part_does_it(everything):
-    for info in walk()[0]:
+    with override_settings(DRIPCACHE={"SHOW_ADDRESSES": True}):
+        found = walk()[0]
+    for info in found:
         assert delete_key(info.name) is True, info
     assert django_cache.get("in:django") is None
     assert cache.get("report") is None

@@ -252,6 +252,6 @@ def _show(name: bytes) -> tuple[str, str]:
     except InvalidKeyError:
         return "", ""  # a name of somebody else's
     label = printable(area.label if group is None else group)
-    if area.is_secret or area.role == "other":
+    if area.is_secret or area.role in {"limit", "other"}:
         return label, ""
     return label, printable(area.names.key(name))[:MOST_TEXT]
