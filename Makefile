@@ -1,12 +1,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
+MESSAGES = --locale de --locale fr
 VERBS = backend breaker bulk codecs compute_once deadline encryption flight health journal limiter limiting locks manager memo \
 	middleware outage signals
 RESTRICTED = $(VERBS:%=tests/test_%.py) tests/services
 NEAR = $(patsubst %,tests/test_%.py,backend manager compute_once invalidation bulk memo encryption) tests/services
 
-.PHONY: help demo test lint types docs django-suite restricted near faults plugin whole foreign benchmarks browser check clean
+.PHONY: help demo test lint types docs messages django-suite restricted near faults plugin whole foreign benchmarks browser check clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -25,6 +26,10 @@ types: $(VENV)/.types  ## Check types with mypy and pyright
 
 docs: $(VENV)/.docs  ## Build the documentation, warnings being errors
 	@$(RUN) -m sphinx -W -n -q -b html docs docs/_build/html
+
+messages: $(VENV)/.test  ## Bring the translations up to date with the texts, and compile them; needs GNU gettext
+	@cd django_dripcache && $(abspath $(VENV))/bin/django-admin makemessages $(MESSAGES) --add-location file --no-obsolete
+	@cd django_dripcache && $(abspath $(VENV))/bin/django-admin compilemessages $(MESSAGES)
 
 django-suite: $(VENV)/.test  ## Run Django's own cache and session tests against the backend
 	@$(RUN) -m tests.django_suite

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -132,8 +134,9 @@ class Chart:
         """What is told of each point."""
         found = []
         for place, row in enumerate(self.rows):
-            values = "\n".join(f"{one.label}: {told}" for one, told in zip(self.series, row[1:], strict=True))
-            found.append(Spot(_plain(place * STEP), _plain(STEP), f"{row[0]}\n{values}"))
+            told = zip(self.series, row[1:], strict=True)
+            values = [_("%(label)s: %(value)s") % {"label": one.label, "value": value} for one, value in told]
+            found.append(Spot(_plain(place * STEP), _plain(STEP), "\n".join([row[0], *values])))
         return found
 
     @property
@@ -150,10 +153,21 @@ class Chart:
             yield None if y is None else ((place + 0.5) * STEP, y)
 
     def _short(self, at: datetime) -> str:
-        return date_format(timezone.localtime(at), "j M" if self.by_day else "H:i")
+        if not self.by_day:
+            return _time(at)
+        # Translators: for Django's filter "date"; short, since five of them stand below a narrow chart.
+        return date_format(timezone.localtime(at), pgettext("format of a day", "j M"))
 
     def _long(self, at: datetime) -> str:
-        return date_format(timezone.localtime(at), "j M H:i" if self.by_day else "H:i")
+        if not self.by_day:
+            return _time(at)
+        # Translators: for Django's filter "date".
+        return date_format(timezone.localtime(at), pgettext("format of a day and time", "j M H:i"))
+
+
+def _time(at: datetime) -> str:
+    # Translators: for Django's filter "date"; short, since five of them stand below a narrow chart.
+    return date_format(timezone.localtime(at), pgettext("format of a time", "H:i"))
 
 
 def _highest(column: Sequence[float | None]) -> float:

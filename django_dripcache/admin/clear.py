@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.core.cache import caches
+from django.utils.formats import localize
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext, pgettext, pgettext_lazy
 
 from ..manager import CacheManager
 from .plan import Plan
@@ -26,7 +27,7 @@ class ClearScreen(Screen):
     """What can be cleared."""
 
     name = "clear"
-    title = gettext_lazy("Clear")
+    title = pgettext_lazy("to remove all keys", "Clear")
     right = "clear"
     acts: ClassVar[Mapping[str, str]] = {"django": "clear", "cache": "clear"}
 
@@ -51,7 +52,7 @@ class ClearScreen(Screen):
             subject=_("cache “%(alias)s”") % told,
             entry=_("Cleared."),
             question=_("Remove all keys of Django's cache “%(alias)s”?") % told,
-            button=_("Clear"),
+            button=pgettext("to remove all keys", "Clear"),
             do=clear,
             notes=(
                 _("Another alias with the same KEY_PREFIX on this server is cleared with it."),
@@ -68,8 +69,8 @@ class ClearScreen(Screen):
 
         def clear() -> str:
             count = manager.clear()
-            text = ngettext("“%(name)s” was cleared of %(n)d key.", "“%(name)s” was cleared of %(n)d keys.", count)
-            return text % {**told, "n": count}
+            text = ngettext("“%(name)s” was cleared of %(n)s key.", "“%(name)s” was cleared of %(n)s keys.", count)
+            return text % {**told, "n": localize(count)}
 
         return Plan(
             subject=(_("namespace “%(name)s”") if name else _("“%(name)s”, without a namespace")) % told,
@@ -78,7 +79,7 @@ class ClearScreen(Screen):
                 _("Remove all keys of the namespace “%(name)s”?") if name else _("Remove all keys of “%(name)s”?")
             )
             % told,
-            button=_("Clear"),
+            button=pgettext("to remove all keys", "Clear"),
             do=clear,
             notes=(
                 _count(manager.get_stats()),
@@ -91,8 +92,10 @@ class ClearScreen(Screen):
 
 def _count(stats: CacheStats) -> str:
     if stats.keys_exact:
-        return ngettext("There is %(n)d key.", "There are %(n)d keys.", stats.keys) % {"n": stats.keys}
-    told = _(
-        "There are about %(n)s keys. A web server may give up before they are gone; manage.py dripcache clear waits."
+        return ngettext("There is %(n)s key.", "There are %(n)s keys.", stats.keys) % {"n": localize(stats.keys)}
+    told = ngettext(
+        "There is about %(n)s key. A web server may give up before it is gone; manage.py dripcache clear waits.",
+        "There are about %(n)s keys. A web server may give up before they are gone; manage.py dripcache clear waits.",
+        stats.keys,
     )
     return told % {"n": amount(stats.keys)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.core.checks import ERROR
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, override
 
 from ..checks import check_limits, check_sessions
 from ..management.doctor import report
@@ -26,8 +26,9 @@ class DoctorScreen(Screen):
     kept: ClassVar[tuple[str, ...]] = ()
 
     def context(self, request: HttpRequest, place: Place) -> dict[str, Any]:  # noqa: ARG002 - it is about all of them
-        """Return the findings."""
-        data, _lines, _code = report()
+        """Return the findings: in English, as all checks of Django have them."""
+        with override(None):
+            data, _lines, _code = report()
         told = [{**each, "error": str(each["id"]).startswith("dripcache.E")} for each in data["findings"]]
         known = {(each["id"], each["message"]) for each in told}
         others = map(make_finding, [*check_limits(), *check_sessions()])

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.http import QueryDict
+from django.utils.formats import localize
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
 from ..exceptions import InvalidKeyError
 from ..inspection import KeyPage, delete_key, expire_key, find_keys, inspect_key
@@ -39,6 +40,17 @@ PLACES: Final = (
     "stats",
 )
 """What the keys can be of, to be chosen from."""
+
+FORMS: Final[dict[str, Any]] = {
+    "json": pgettext_lazy("form of a value", "JSON"),
+    "text": pgettext_lazy("form of a value", "text"),
+    "integer": pgettext_lazy("form of a value", "integer"),
+    "pickle": pgettext_lazy("form of a value", "pickle"),
+    "members": pgettext_lazy("form of a value", "members"),
+    "opaque": pgettext_lazy("form of a value", "opaque"),
+    "hidden": pgettext_lazy("form of a value", "hidden"),
+}
+"""What a value is, beside its type in Redis."""
 
 LONGEST: Final = 10 * 366 * 86_400
 """The most seconds that a key can be given here: ten years."""
@@ -102,20 +114,32 @@ class KeysScreen(Screen):
         """Let a key end in so many seconds."""
         name, text = self._name(request, place), request.POST.get("seconds", "").strip()
         if not text.isdecimal() or int(text) > LONGEST:
-            message = _("The time is a whole number of seconds, from 0 to %(most)d.") % {"most": LONGEST}
+            message = _("The time is a whole number of seconds, from 0 to %(most)s.") % {"most": localize(LONGEST)}
             raise ValueError(message)
-        told = {"key": name, "seconds": int(text)}
+        seconds = int(text)
+        told = {"key": name, "seconds": localize(seconds)}
 
         def expire() -> str:
-            if not expire_key(name, int(text), alias=place.alias):
+            if not expire_key(name, seconds, alias=place.alias):
                 place.check()
                 raise NotDoneError(_("The key “%(key)s” was not there.") % told)
-            return _("The key “%(key)s” ends in %(seconds)d seconds.") % told
+            ends = ngettext(
+                "The key “%(key)s” ends in %(seconds)s second.",
+                "The key “%(key)s” ends in %(seconds)s seconds.",
+                seconds,
+            )
+            return ends % told
 
+        question = ngettext(
+            "Let the key “%(key)s” end in %(seconds)s second?",
+            "Let the key “%(key)s” end in %(seconds)s seconds?",
+            seconds,
+        )
+        entry = ngettext("Set to end in %(seconds)s second.", "Set to end in %(seconds)s seconds.", seconds)
         return Plan(
             subject=_("key “%(key)s”") % told,
-            entry=_("Set to end in %(seconds)d seconds.") % told,
-            question=_("Let the key “%(key)s” end in %(seconds)d seconds?") % told,
+            entry=entry % told,
+            question=question % told,
             button=_("Set the end"),
             do=expire,
             notes=(_("A value with grace is served stale from then on, until it is computed anew."),),
@@ -128,7 +152,13 @@ class KeysScreen(Screen):
         except InvalidKeyError as refused:
             error = str(refused)
         value = found.value if found is not None and self.hook.has_right(request, "reveal") else ""
-        return {"asked": name, "key": found, "error": error, "value": "\n".join(map(shown, value.split("\n")))}
+        return {
+            "asked": name,
+            "key": found,
+            "form": FORMS[found.form] if found is not None else "",
+            "error": error,
+            "value": "\n".join(map(shown, value.split("\n"))),
+        }
 
     def _name(self, request: HttpRequest, place: Place) -> str:
         """Return the name of the key. Raises InvalidKeyError for one that is not the site's."""

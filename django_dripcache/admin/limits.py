@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
 from ..backend import configured_aliases
 from ..exceptions import ConfigurationError
@@ -14,7 +14,7 @@ from ..limiter import RateLimiter
 from ..measures import LimitFigures
 from ..rules import get_rules
 from ..traffic import get_traffic
-from ..whom import describe, get_counted
+from ..whom import get_counted
 from .period import NAMES, SPOKEN, find_period
 from .plan import NotDoneError, Plan
 from .screen import Screen
@@ -82,7 +82,7 @@ class LimitsScreen(Screen):
             subject=_("limit “%(rule)s”") % told,
             entry=_("Reset for %(who)s.") % told,
             question=_("Shall the rule “%(rule)s” forget what it has counted of %(who)s?") % told,
-            button=_("Reset"),
+            button=pgettext("to forget what was counted", "Reset"),
             do=reset,
             notes=(_("A process that denies them now goes on to do so until its wait is over."),),
         )
@@ -102,10 +102,21 @@ def _describe(rule: Rule, figures: LimitFigures) -> dict[str, Any]:
         "rule": rule,
         "about": rule.path or rule.view or _("all requests"),
         "methods": ", ".join(sorted(rule.methods)),
-        "key": describe(rule),
+        "key": _get_words(rule),
         "figures": figures,
         "part": figures.denied / asked if asked else None,
     }
+
+
+def _get_words(rule: Rule) -> str:
+    """Return by what a rule counts."""
+    if callable(rule.key):
+        name = getattr(rule.key, "__qualname__", type(rule.key).__name__)
+        return _("what %(function)s returns") % {"function": f"{rule.key.__module__}.{name}()"}
+    if rule.key.startswith("header:"):
+        return _("what the header %(name)s holds") % {"name": rule.key.removeprefix("header:")}
+    words = {"ip": pgettext("counted by", "address"), "user": pgettext("counted by", "the id of a user")}
+    return words.get(rule.key) or pgettext("counted by", "the id of a user, or by address")
 
 
 def _can_reset(denied: Denied, rules: Mapping[str, Rule]) -> bool:

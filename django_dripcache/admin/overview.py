@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.core.cache import caches
 from django.utils.translation import gettext as _
@@ -29,8 +29,16 @@ if TYPE_CHECKING:
     from ..traffic import Traffic
     from .place import Place
 
-FULL_AT = 90
-"""From this percentage of its memory limit on, a server is shown as full."""
+APP: Final = "the Celery app "
+ORIGINS: Final[dict[str, Any]] = {
+    "CACHES['LOCATION']": gettext_lazy("from CACHES['LOCATION']"),
+    "the setting CELERY_BROKER_URL": gettext_lazy("from the setting CELERY_BROKER_URL"),
+    "the environment's REDIS_URL": gettext_lazy("from REDIS_URL in the environment"),
+}
+"""Where a Broker's address comes from, as its ``origin`` has it for exceptions, in the language of a page."""
+
+FULL_AT: Final = 0.9
+"""From this part of its memory limit on, a server is shown as full."""
 
 
 class OverviewScreen(Screen):
@@ -103,16 +111,24 @@ def make_charts(traffic: Traffic) -> Iterator[Chart]:
 
 
 def _report(place: Place) -> dict[str, Any]:
+    origin = _tell_origin(place.server.broker.origin) if place.server is not None else ""
     if place.server is None or not place.answers:
-        return {"place": place, "stats": None}
+        return {"place": place, "origin": origin, "stats": None}
     cache: Any = caches[place.alias]
     stats = cache.get_stats()
-    used = round(100 * stats.memory_used / stats.memory_max) if stats.memory_max else None
+    used = stats.memory_used / stats.memory_max if stats.memory_max else None
     return {
         "place": place,
+        "origin": origin,
         "stats": stats if stats.available else None,
-        "memory_percent": used,
+        "memory_part": used,
         "full": used is not None and used >= FULL_AT,
         "evicted": run(evicted(), place.server) if stats.available else None,
         "pending": len(place.server.journal),
     }
+
+
+def _tell_origin(origin: str) -> str:
+    if origin.startswith(APP):
+        return _("from the Celery app %(name)s") % {"name": origin.removeprefix(APP)}
+    return str(ORIGINS.get(origin, origin))

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext, pgettext_lazy
 
 from ..contrib.engine import CachedStore
 from ..exceptions import CacheUnavailableError
@@ -34,7 +34,7 @@ class SessionsScreen(Screen):
     """
 
     name = "sessions"
-    title = gettext_lazy("Sessions")
+    title = pgettext_lazy("of users", "Sessions")
     acts: ClassVar[Mapping[str, str]] = {"logout": "change", "logout_all": "change"}
 
     def context(self, request: HttpRequest, place: Place) -> dict[str, Any]:

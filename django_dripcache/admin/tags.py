@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.http import QueryDict
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import pgettext_lazy
 
 from ..exceptions import InvalidKeyError
 from ..inspection import TagPage, find_tags, invalidate_tag
@@ -27,7 +27,7 @@ class TagsScreen(Screen):
     """The tags that a search finds, a page at a time."""
 
     name = "tags"
-    title = gettext_lazy("Tags")
+    title = pgettext_lazy("of values", "Tags")
     acts: ClassVar[Mapping[str, str]] = {"invalidate": "change"}
 
     def context(self, request: HttpRequest, place: Place) -> dict[str, Any]:

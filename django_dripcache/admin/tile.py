@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from .units import amount, duration, percent
 
@@ -32,7 +33,8 @@ def make_tiles(traffic: Traffic) -> Iterator[Tile]:
     """Yield the figures of a period."""
     total = traffic.total
     yield Tile(_("Hit rate"), percent(total.hit_rate), _found(total))
-    near = _("%(n)s answered in the process") % {"n": amount(total.near_hits)}
+    near = ngettext("%(n)s answered in the process", "%(n)s answered in the process", total.near_hits)
+    near %= {"n": amount(total.near_hits)}
     yield Tile(_("Near rate"), percent(total.near_rate), near if total.reads else "")
     yield _calls(traffic)
     slow = _("99%% within %(time)s") % {"time": duration(total.p99)}
@@ -44,7 +46,8 @@ def make_tiles(traffic: Traffic) -> Iterator[Tile]:
     yield Tile(_("Errors"), amount(total.errors), part, "bad" if total.errors else "")
     denied = sum(limit.denied for limit in traffic.limits.values())
     asked = denied + sum(limit.allowed for limit in traffic.limits.values())
-    yield Tile(_("Denied by limits"), amount(denied), _("of %(n)s requests") % {"n": amount(asked)})
+    requests = ngettext("of %(n)s request", "of %(n)s requests", asked)
+    yield Tile(_("Denied by limits"), amount(denied), requests % {"n": amount(asked)})
     refreshed = sum(task.refreshed for task in traffic.tasks.values())
     yield Tile(_("Refreshed by tasks"), amount(refreshed), _("stale values, computed anew"))
 
@@ -52,7 +55,8 @@ def make_tiles(traffic: Traffic) -> Iterator[Tile]:
 def _found(total: KeyFigures) -> str:
     if not total.reads:
         return _("nothing was read")
-    return _("%(found)s of %(reads)s reads") % {"found": amount(total.found), "reads": amount(total.reads)}
+    told = ngettext("%(found)s of %(reads)s read", "%(found)s of %(reads)s reads", total.reads)
+    return told % {"found": amount(total.found), "reads": amount(total.reads)}
 
 
 def _calls(traffic: Traffic) -> Tile:

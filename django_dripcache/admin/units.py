@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from django.utils.formats import number_format
+from django.utils.html import avoid_wrapping
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext, pgettext_lazy
 
 UNKNOWN: Final = "–"  # noqa: RUF001 - a dash, as stands for nothing in tables
 
 _EXACT_BELOW: Final = 10_000
-_SIZES: Final = ("B", "KiB", "MiB", "GiB", "TiB")
+_SIZES: Final = (
+    pgettext_lazy("unit", "B"),
+    pgettext_lazy("unit", "KiB"),
+    pgettext_lazy("unit", "MiB"),
+    pgettext_lazy("unit", "GiB"),
+    pgettext_lazy("unit", "TiB"),
+)
 _TIMES: Final = (
     (1e-3, "µs", 1e6),
     (1.0, "ms", 1e3),
@@ -54,7 +63,8 @@ def duration(seconds: float | None) -> str:
     for below, unit, factor in _TIMES:
         if abs(seconds) < below:
             return f"{_digits(seconds * factor)}\xa0{unit}"
-    return f"{_digits(seconds / 86_400)}\xa0{_('days')}"
+    days = seconds / 86_400
+    return avoid_wrapping(ngettext("%(n)s day", "%(n)s days", math.ceil(days)) % {"n": _digits(days)})
 
 
 def percent(part: float | None) -> str:

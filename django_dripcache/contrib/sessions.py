@@ -14,6 +14,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.contrib.sessions.backends.base import VALID_KEY_CHARS, CreateError, UpdateError
 from django.http import HttpResponse
 from django.utils.crypto import get_random_string
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from .engine import CachedStore, SessionUnavailableError
@@ -158,7 +159,9 @@ class SessionOutageMiddleware:
 
     def unavailable(self, request: HttpRequest) -> HttpResponseBase:  # noqa: ARG002 - for those who override it
         """Return the answer."""
-        text = "This page needs your session, which cannot be read just now. You are still logged in. Try again soon."
+        text = _(
+            "This page needs your session, which cannot be read just now. You are still logged in. Try again soon."
+        )
         headers = {"Retry-After": str(RETRY_AFTER), "Cache-Control": "no-store"}
         return HttpResponse(text, status=503, content_type="text/plain; charset=utf-8", headers=headers)
 

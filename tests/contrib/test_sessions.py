@@ -18,9 +18,10 @@ from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.contrib.sessions.models import Session
 from django.core.cache import InvalidCacheBackendError
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import path
+from django.utils import translation
 
 from django_dripcache import CacheUnavailableError, ConfigurationError, SerializationError, on_outage
 from django_dripcache.backend import get_alias_server
@@ -843,3 +844,10 @@ def test_a_killed_redis_logs_out_those_whose_sessions_it_had_in_memory_alone(sta
             assert after.content == b"anonymous"
         else:
             assert {response.content for response in [*seen, after]} == {b"alice"}
+
+
+def test_an_outage_is_told_in_the_language_of_the_request():
+    with translation.override("de"):
+        response = SessionOutageMiddleware(HttpResponse).unavailable(HttpRequest())
+    assert response.status_code == 503
+    assert response.content.decode().startswith("Diese Seite braucht Ihre Sitzung")

@@ -125,3 +125,9 @@ def test_who_reads_a_part_alone_is_left_in_peace(redis_server, raw):
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+def test_a_command_speaks_english_on_a_site_in_another_language(redis_server):
+    with use_server(redis_server.url), override_settings(LANGUAGE_CODE="de"):
+        cache.get("key")
+        assert "threads of the site and of workers" in ask("doctor")[1]

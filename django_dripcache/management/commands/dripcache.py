@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, no_translations
 
 from ...exceptions import CacheUnavailableError, ConfigurationError, InvalidKeyError
 from ...outage import on_outage
@@ -54,6 +54,7 @@ class Command(BaseCommand):
             module.add_arguments(found)
             add_json(found)
 
+    @no_translations  # as its own texts are, so are those that it shares with the pages
     def handle(self, *, subcommand: str, **options: Any) -> None:
         """Run a subcommand."""
         console = Console(self.stdout, self.stderr, as_json=options.pop("json", False))
