@@ -37,10 +37,10 @@ from django_dripcache.tracker import LEASE
 
 from ..flows.script import play
 from ..processes import ROOT, environment, in_threads, needs_server, run_python, wait_for
+from ..services.test_auth import ALL, TOKEN, USERS, settings_key, token_key
+from ..services.test_auth import ROOT as AUTH
+from ..services.test_flags import away
 from ..test_nearby import OURS, PATIENT, asks_nobody, calls_of, live, near, nearby
-from .test_auth import ALL, TOKEN, USERS, settings_key, token_key
-from .test_auth import ROOT as AUTH
-from .test_flags import away
 
 pytestmark = [
     needs_server,
