@@ -1,4 +1,5 @@
 """A manager with a prefix and JSON: the ``cache`` that most of a site's code imports."""
+# ruff: noqa: SLF001 - what a verb has here is itself, for one call
 
 from __future__ import annotations
 
@@ -117,11 +118,13 @@ class CacheClient(BulkManager):
         With ``type`` (anything that msgspec decodes into: a dataclass, a Struct, a TypedDict, ``list[int]`` ...) the
         value is one of it, and what does not fit is a miss.
         """
-        return self._run(self._get(key, default, self._json(type)), default)
+        here = self._here
+        return here._run(here._get(key, default, here._json(type)), default)
 
     async def aget_json(self, key: str, default: Any = None, *, type: Any = None) -> Any:  # noqa: A002
         """See get_json()."""
-        return await self._arun(self._get(key, default, self._json(type)), default)
+        here = self._here
+        return await here._arun(here._get(key, default, here._json(type)), default)
 
     def set_json(self, key: str, value: Any, ttl: Seconds | None = None) -> bool:
         """Store a value as JSON, for any Redis client to read unless it is encrypted; return whether it was stored."""
@@ -133,11 +136,13 @@ class CacheClient(BulkManager):
 
     def get_many_json(self, keys: Iterable[str], *, type: Any = None) -> dict[str, Any]:  # noqa: A002
         """Return the values that JSON describes, by key, in one round trip. See get_json()."""
-        return self._run(self._get_many(keys, self._json(type)), {})
+        here = self._here
+        return here._run(here._get_many(keys, here._json(type)), {})
 
     async def aget_many_json(self, keys: Iterable[str], *, type: Any = None) -> dict[str, Any]:  # noqa: A002
         """See get_many_json()."""
-        return await self._arun(self._get_many(keys, self._json(type)), {})
+        here = self._here
+        return await here._arun(here._get_many(keys, here._json(type)), {})
 
     def set_many_json(self, data: Mapping[str, Any], ttl: Seconds | None = None) -> list[str]:
         """Store all values as JSON in one round trip and return the keys that were not stored."""

@@ -87,6 +87,10 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def _forget(*, setting: str, **_: object) -> None:
+    if setting in {"SECRET_KEY", "SECRET_KEY_FALLBACKS"}:
+        for server in list(_servers.values()):
+            if server.near is not None:
+                server.near.clear()  # what is near was verified with the secrets from before
     if setting in {"CACHES", "DRIPCACHE"} or setting.startswith("CELERY"):
         forget_app()
         close_all()

@@ -56,7 +56,7 @@ class Content(NamedTuple):
 def read(raw: bytes, size: int | None) -> Content:
     """Return what can be shown of a value of ``size`` bytes (None: not known), of which ``raw`` are the first."""
     whole = len(raw) == size if size is not None else len(raw) < READ
-    payload, grace, _ = parse(raw)
+    payload, grace, *_ = parse(raw)
     found = _show(payload, whole=whole)
     return found if payload is raw else found._replace(tags=tuple(name for name, _ in parse_tags(raw)), grace=grace)
 

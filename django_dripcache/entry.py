@@ -15,15 +15,16 @@ import re
 from typing import Final, NamedTuple
 
 MAGIC: Final = 0xDE
-_HEAD: Final = re.compile(rb"\xde1 (\d{1,9}) (\d{1,15}) \d{1,15}\n")
+_HEAD: Final = re.compile(rb"\xde1 (\d{1,9}) (\d{1,15}) (\d{1,15})\n")
 
 
 class Entry(NamedTuple):
-    """The parts of what is stored. ``payload`` is what a codec reads; ``grace`` is in milliseconds."""
+    """The parts of what is stored. ``payload`` is what a codec reads; ``grace`` and ``cost`` are in milliseconds."""
 
     payload: bytes
     grace: int = 0
     tagged: bool = False
+    cost: int = 0
 
     @property
     def depends(self) -> bool:
@@ -56,4 +57,4 @@ def parse(raw: bytes) -> Entry:
     size = int(head[1])
     if not head.end() <= size <= len(raw):
         return Entry(raw)
-    return Entry(raw[size:], int(head[2]), size > head.end())
+    return Entry(raw[size:], int(head[2]), size > head.end(), int(head[3]))

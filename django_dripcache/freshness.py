@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, get_args
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from .typing import Seconds
 
 _random: Final = SystemRandom().random
+
+_LONGEST_DRAW: Final = 53 * math.log(2)
+"""No draw of an exponential distribution is longer that is made of 53 random bits."""
 
 _MOST: Final = int(MAX_TTL * 1000)
 
@@ -70,6 +74,7 @@ class Freshness:
     hard_timeout: float | None = None
 
     @classmethod
+    @lru_cache(maxsize=256, typed=True)
     def of(
         cls,
         ttl: int | None,
@@ -138,6 +143,11 @@ class Freshness:
         After "Optimal Probabilistic Cache Stampede Prevention", Vattani, Chierichetti and Lowenstein, VLDB 2015.
         """
         return -self.beta * math.log(1.0 - _random()) if self.beta else 0.0
+
+    @property
+    def most_hurry(self) -> float:
+        """What no draw of ``hurry`` is above."""
+        return self.beta * _LONGEST_DRAW
 
     def lasting(self, ttl: int | None) -> Freshness:
         """Return the same with another ttl."""

@@ -4,6 +4,7 @@ The site's own interface to the cache: values, counters and patterns of one name
 It works over one alias of CACHES, with its server, its pool and its default timeout. Its keys live beside those of the
 Django backend, never among them.
 """
+# ruff: noqa: SLF001 - what a verb has here is itself, for one call
 
 from __future__ import annotations
 
@@ -50,23 +51,27 @@ class CacheManager(Namespace):
 
     def get(self, key: str, default: Any = None, *, type: Any = None) -> Any:  # noqa: A002 - the name that reads best
         """Return the value of ``key``, or ``default``; with ``type``, a value that does not fit it is a miss."""
-        return self._run(self._get(key, default, self._codec(type)), default)
+        here = self._here
+        return here._run(here._get(key, default, here._codec(type)), default)
 
     async def aget(self, key: str, default: Any = None, *, type: Any = None) -> Any:  # noqa: A002
         """See get()."""
-        return await self._arun(self._get(key, default, self._codec(type)), default)
+        here = self._here
+        return await here._arun(here._get(key, default, here._codec(type)), default)
 
     def set(
         self, key: str, value: Any, ttl: Seconds | None = None, *, tags: Iterable[str] = (), grace: Seconds = 0
     ) -> bool:
         """Store a value, with ``tags`` that can void it and a ``grace`` in which it is stale; return whether it was."""
-        return self._run(self._set(key, value, ttl, self._codec(), tags=tags, grace=grace), fallback=False)
+        here = self._here
+        return here._run(here._set(key, value, ttl, here._codec(), tags=tags, grace=grace), fallback=False)
 
     async def aset(
         self, key: str, value: Any, ttl: Seconds | None = None, *, tags: Iterable[str] = (), grace: Seconds = 0
     ) -> bool:
         """See set()."""
-        return await self._arun(self._set(key, value, ttl, self._codec(), tags=tags, grace=grace), fallback=False)
+        here = self._here
+        return await here._arun(here._set(key, value, ttl, here._codec(), tags=tags, grace=grace), fallback=False)
 
     def get_or_set(
         self,
@@ -84,7 +89,8 @@ class CacheManager(Namespace):
         Of all processes, one calls its loader. The others are given the value that is stale, if ``grace`` left one, or
         wait. A loader with one argument is given a Context. See Options, and the page on stampedes.
         """
-        return run(self._get_or_set(key, loader, ttl, type, tags, **options), self._client.server)
+        here = self._here
+        return run(here._get_or_set(key, loader, ttl, type, tags, **options), here._link())
 
     async def aget_or_set(
         self,
@@ -97,7 +103,8 @@ class CacheManager(Namespace):
         **options: Unpack[Options],
     ) -> Any:
         """See get_or_set(). ``loader`` may be a coroutine function."""
-        return await arun(self._get_or_set(key, loader, ttl, type, tags, **options), self._client.server)
+        here = self._here
+        return await arun(here._get_or_set(key, loader, ttl, type, tags, **options), here._link())
 
     def invalidate_tags(self, *tags: str) -> int:
         """Void every value of this namespace that has one of ``tags``; return how many of these were in use."""
@@ -127,11 +134,13 @@ class CacheManager(Namespace):
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return the values that there are, by key, in one round trip."""
-        return self._run(self._get_many(keys, self._codec()), {})
+        here = self._here
+        return here._run(here._get_many(keys, here._codec()), {})
 
     async def aget_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """See get_many()."""
-        return await self._arun(self._get_many(keys, self._codec()), {})
+        here = self._here
+        return await here._arun(here._get_many(keys, here._codec()), {})
 
     def set_many(self, data: Mapping[str, Any], ttl: Seconds | None = None) -> list[str]:
         """Store all values in one round trip and return the keys that were not stored."""

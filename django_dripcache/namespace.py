@@ -27,6 +27,8 @@ from .stats import CacheStats, Health
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from typing_extensions import Self
+
     from .keys import Keyspace
     from .near import Near
     from .redis_client import DripClient
@@ -39,6 +41,7 @@ class Namespace(Degrading):
     """The keys of one namespace, below a prefix; see CacheManager for the arguments."""
 
     prefix = ""
+    _held: DripClient | None = None
 
     def __init__(
         self,
@@ -69,7 +72,16 @@ class Namespace(Degrading):
 
     @property
     def _client(self) -> DripClient:
+        if self._held is not None:
+            return self._held
         return get_alias_client(self.alias, f"CacheManager({self.alias!r})")
+
+    @property
+    def _here(self) -> Self:
+        """The same for one call, in which its client is looked up once: that takes longer than a near hit."""
+        here = object.__new__(type(self))
+        here.__dict__.update(self.__dict__, _held=self._client)
+        return here
 
     @property
     def _raising(self) -> bool:  # type: ignore[override]
@@ -93,8 +105,8 @@ class Namespace(Degrading):
     def _name(self, key: str) -> bytes:
         return self._keyspace.name(self.prefix + key if self.prefix and isinstance(key, str) else key)
 
-    def _lease(self, key: str) -> bytes:
-        return self._part("l").name(self.prefix + key)
+    def _lease(self, name: bytes) -> bytes:
+        return self._part("l").raw + name[len(self._keyspace.raw) :]
 
     def _tag(self, tag: str) -> bytes:
         return self._part("t").name(tag)
@@ -147,7 +159,7 @@ class Namespace(Degrading):
         grace: Seconds = 0,
     ) -> Flow[bool]:
         name, fresh = self._name(key), Freshness.of(self._ttl(ttl), grace=grace)
-        flow = entries.set(name, self._lease(key), codec, value, fresh, self._tags(tags))
+        flow = entries.set(name, self._lease(name), codec, value, fresh, self._tags(tags))
         return self._bounded(flow, [name])
 
     def _get_or_set(
@@ -160,20 +172,18 @@ class Namespace(Degrading):
         flow: Callable[..., Flow[Any]] = fill.get_or_set,
         **options: Any,
     ) -> Flow[Any]:
-        place = Place(self._name(key), self._lease(key), self._codec(kind), self._tag, self._near)
-        fresh = Freshness.of(self._ttl(ttl), **options)
+        name, fresh = self._name(key), Freshness.of(self._ttl(ttl), **options)
+        place = Place(name, self._lease(name), self._codec(kind), self._tag, self._near)
         return self._bounded(flow(place, loader, fresh, self._tags(tags), strict=self.raises), [place.key])
 
     def _delete(self, keys: Sequence[str]) -> Flow[int]:
         names = [self._name(key) for key in keys]
-        return self._bounded(entries.delete(names, [self._lease(key) for key in keys]), names)
+        return self._bounded(entries.delete(names, [self._lease(name) for name in names]), names)
 
     def _get_many(self, keys: Iterable[str], codec: Codec) -> Flow[dict[str, Any]]:
         names = {key: self._name(key) for key in keys}
         wanted, near = list(names.values()), self._near
-        found = yield from (
-            entries.get_many(wanted, codec) if near is None else nearby.get_many_entries(wanted, codec, near)
-        )
+        found = yield from (entries.get_many(wanted, codec) if near is None else nearby.get_many(wanted, codec, near))
         return {key: value for key, value in zip(names, found, strict=True) if value is not MISS}
 
     def _get_or_set_many(
@@ -202,7 +212,7 @@ class Namespace(Degrading):
     def _set_many(self, data: Mapping[str, Any], ttl: Seconds | None, codec: Codec) -> Flow[list[str]]:
         names = {self._name(key): key for key in data}
         stored = {name: data[key] for name, key in names.items()}
-        flow = values.set_many(stored, codec, self._ttl(ttl), [self._lease(key) for key in data])
+        flow = values.set_many(stored, codec, self._ttl(ttl), [self._lease(name) for name in names])
         refused = yield from self._bounded(flow, list(names))
         return [names[name] for name in refused]
 

@@ -23,6 +23,7 @@ CROWDED: Final = 0.8
 ROLES: Final[Mapping[str, Any]] = {
     "pool": _("threads of the site and of workers: the cache, and Celery's publisher"),
     "async": _("event loops of the site: the cache"),
+    "near": _("processes of the site: their near caches, which are told of changes"),
     "consumer": _("Celery workers that wait for tasks"),
     "events": _("subscriptions: workers' remote control, and result backends that listen"),
     "unnamed": _("others without a name, such as result backends"),
@@ -31,6 +32,7 @@ ROLES: Final[Mapping[str, Any]] = {
 REMEDIES: Final[Mapping[str, Any]] = {
     "pool": _("Lower OPTIONS['MAX_CONNECTIONS'] in CACHES, or the number of processes or threads."),
     "async": _("Lower OPTIONS['MAX_CONNECTIONS'] in CACHES, or the number of processes."),
+    "near": _("Lower the number of processes, or do without OPTIONS['NEAR'] in CACHES."),
     "consumer": _("Start fewer workers with a higher --concurrency."),
     "events": _("Start workers with --without-gossip --without-mingle, or set CELERY_TASK_IGNORE_RESULT."),
     "unnamed": _(
@@ -85,7 +87,7 @@ def remedy(role: str) -> str:
 
 def _role(client: Mapping[str, str], label: str) -> str:
     name = client.get("name", "")
-    for role in ("pool", "async"):
+    for role in ("pool", "async", "near"):
         if name.startswith(f"{label}:{role}:"):
             return role
     if name:

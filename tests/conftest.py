@@ -22,11 +22,22 @@ from django_dripcache.counts import COUNTS
 from django_dripcache.recorder import RECORDER
 from django_dripcache.testing.server import RedisServer
 
+from . import processes
 from .restricted import RestrictedServer
 
 RECORDER.paused = True  # no thread asks a server in the middle of a test
 
 Server = RestrictedServer if os.environ.get("DRIPCACHE_TEST_ACL") else RedisServer
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "far(why): the site of this test has no near cache, in `make near` either")
+
+
+@pytest.fixture(autouse=True)
+def _far(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.get_closest_marker("far"):
+        monkeypatch.setattr(processes, "NEAR", {})
 
 
 @pytest.fixture(scope="session")
@@ -54,22 +65,19 @@ def broker(redis_server: RedisServer, raw: Any) -> Iterator[RedisServer]:
         yield redis_server
 
 
-NEAR = {"OPTIONS": {"NEAR": {}}} if os.environ.get("DRIPCACHE_TEST_NEAR") else {}
-"""For ``make near``: the tests of what the verbs do, with a near cache before Redis."""
-
-
 class use_server:  # noqa: N801 - reads as the context manager that it is
-    """Point the site at a server for a while."""
+    """Point the site at a server for a while; in ``make near``, with a near cache. See site()."""
 
     def __init__(self, url: str, **dripcache: Any) -> None:
         self._override = override_settings(
             CELERY_BROKER_URL=url,
-            CACHES={"default": {"BACKEND": "django_dripcache.backend.DripCache", **NEAR}},
+            CACHES={"default": {"BACKEND": "django_dripcache.backend.DripCache", "OPTIONS": {**processes.NEAR}}},
             DRIPCACHE=dripcache,
         )
 
     def __enter__(self) -> None:
         self._override.enable()
+        processes.come_near()
 
     def __exit__(self, *_: object) -> None:
         close_all()

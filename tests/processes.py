@@ -45,6 +45,9 @@ UNREACHABLE = "redis://127.0.0.1:1/0"
 PATIENT = {"SOCKET_TIMEOUT": 5, "POOL_WAIT": 5}
 """Options of an alias for tests that are not about time, on a machine that may be busy."""
 
+NEAR: dict[str, Any] = {"NEAR": {}} if os.environ.get("DRIPCACHE_TEST_NEAR") else {}
+"""Options of an alias for ``make near``: the tests of what the verbs do, with a near cache before Redis."""
+
 needs_server = pytest.mark.skipif(find_binary() is None, reason="There is no redis-server here, only fakeredis.")
 
 
@@ -75,17 +78,30 @@ def site(
     """
     Point the alias ``default`` at ``url`` (None: at the broker) for a while, and yield its backend.
 
-    It is ``PATIENT`` if no ``options`` are given; ``{}`` are the defaults of the library.
+    It is ``PATIENT`` if no ``options`` are given; ``{}`` are the defaults of the library. In ``make near`` it has a
+    near cache, which is connected, unless the test is marked ``far``.
     """
-    asked = PATIENT if options is None else options
+    asked = {**NEAR, **(PATIENT if options is None else options)}
     alias = {"BACKEND": "django_dripcache.backend.DripCache", "OPTIONS": asked, "TIMEOUT": timeout}
     if url is not None:
         alias["LOCATION"] = url
     with override_settings(CACHES={"default": alias}, **{"DRIPCACHE": {}, **settings}):
         try:
+            come_near()
             yield caches["default"]
         finally:
             close_all()
+
+
+def come_near() -> None:
+    """Wait until the near cache of the alias ``default`` is connected, in ``make near``, or has failed to."""
+    if not NEAR:
+        return
+    with contextlib.suppress(Exception):  # the test is about settings that are wrong
+        near = caches["default"].client.server.near
+        while near is not None and near.stats().reason in {"nothing was read yet", "it connects"}:
+            near.get(b"")
+            time.sleep(0.001)
 
 
 @contextlib.contextmanager
@@ -111,7 +127,7 @@ def shop(
 def be_patient() -> None:
     """Give the alias ``default`` of this process patience, in a script of its own."""
     override_settings(
-        CACHES={"default": {"BACKEND": "django_dripcache.backend.DripCache", "OPTIONS": PATIENT}}
+        CACHES={"default": {"BACKEND": "django_dripcache.backend.DripCache", "OPTIONS": {**NEAR, **PATIENT}}}
     ).enable()
 
 
@@ -173,6 +189,7 @@ def environment(url: str, **extra: str) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "tests.settings",
         "DRIPCACHE_TEST_URL": url,
         "DRIPCACHE_TEST_NOTES": url,
+        "DRIPCACHE_TEST_NEAR": "1" if NEAR else "",
         "PYTHONPATH": str(ROOT),
         "PYTHONWARNINGS": "error::ResourceWarning",
         **extra,

@@ -97,6 +97,7 @@ def commands(raw, work):
 # One round trip
 
 
+@pytest.mark.far("it counts what Redis is sent")
 def test_reads_of_the_backend_of_managers_and_of_clients_go_in_one_round_trip(here, read, trips):
     django_cache.set("page", "home")
     django_cache.set_many({"a": 1, "b": 2})
@@ -131,6 +132,7 @@ def test_reads_of_the_backend_of_managers_and_of_clients_go_in_one_round_trip(he
     assert trips.take() == 1
 
 
+@pytest.mark.far("it counts what Redis is sent")
 def test_the_server_is_sent_what_it_would_be_sent_without_a_batch(here, read):
     def register(page, shared):
         return [page.get("a"), page.get("b"), shared.get("c")]
@@ -141,6 +143,7 @@ def test_the_server_is_sent_what_it_would_be_sent_without_a_batch(here, read):
     assert sorted(sent) == ["EVALSHA", "GET", "GET"]
 
 
+@pytest.mark.far("it counts what Redis is sent")
 def test_each_read_is_asked_for_once_however_it_comes_about(here):
     def page():
         with django_cache.batch() as batch:
@@ -151,6 +154,7 @@ def test_each_read_is_asked_for_once_however_it_comes_about(here):
     assert commands(here, page) == ["GET", "GET"]
 
 
+@pytest.mark.far("it counts what Redis is sent")
 def test_what_needs_a_second_round_trip_shares_that_one_too(here, read, trips):
     cache.set_many({"a": 1, "b": 2})
     cache.set("tagged", 3, tags=["tag"])
@@ -199,6 +203,7 @@ def test_a_prefix_is_in_its_keys(here, read):
 # When it is sent
 
 
+@pytest.mark.far("it counts what Redis is sent")
 def test_nothing_is_sent_before_a_value_is_needed_and_then_everything_that_is_open(here, trips):
     cache.set_many({"a": 1, "b": 2})
     trips.take()
@@ -232,6 +237,7 @@ def test_the_end_of_the_block_sends_what_is_open(here, trips):
     assert (later.value, trips.take()) == ("default", 0)
 
 
+@pytest.mark.far("it counts what Redis is sent")
 def test_a_block_that_an_exception_ends_sends_nothing_and_its_reads_can_still_be_made(here, trips):
     def sync():
         with cache.batch() as batch:
@@ -354,6 +360,7 @@ def test_a_key_of_another_kind_is_a_miss_for_its_read_alone(here, read):
     assert read(register, django_cache.batch(), cache.batch()) == ["default", {}, 1]
 
 
+@pytest.mark.far("it counts what Redis is sent")
 def test_what_a_flow_raises_is_raised_by_its_own_value(here):
     cache.set("a", 1)
     with mock.patch("django_dripcache.codecs.TypedCodec.decode", side_effect=LookupError), cache.batch() as batch:
@@ -630,6 +637,7 @@ def test_a_batch_is_used_within_its_block(here):
         batch.get("a")
 
 
+@pytest.mark.far("it counts what Redis is sent")
 def test_a_batch_may_be_opened_again(here, trips):
     batch = cache.batch()
     for _ in range(2):

@@ -43,6 +43,7 @@ def sent(raw, call):
 # bulk_get, bulk_set
 
 
+@pytest.mark.far("it counts round trips")
 def test_a_thousand_keys_are_one_round_trip_each_way(shared, here):
     shared.get("warm")
     data = {f"key:{number}": number for number in range(1000)}

@@ -390,6 +390,7 @@ def test_another_alias_with_a_backend_that_does_not_exist_is_for_django_to_repor
         assert ids(deployed()) == ["W010"]
 
 
+@pytest.mark.far("it opens a connection")
 def test_plain_checks_never_connect():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)

@@ -111,6 +111,7 @@ def test_no_key_is_left_without_an_end(shared, here):
     assert here.pttl("dripcache:t:c") > here.pttl("dripcache:c:other")
 
 
+@pytest.mark.far("it counts round trips")
 @pytest.mark.parametrize("options", [{}, {"tags": ["a", "b"], "grace": 5}], ids=["plain", "with tags and grace"])
 def test_the_round_trips_are_one_for_a_hit_and_two_for_a_miss(shared, here, options):
     shared.get("warm")
@@ -126,6 +127,7 @@ def test_the_round_trips_are_one_for_a_hit_and_two_for_a_miss(shared, here, opti
     assert len(spent(here, lambda: shared.invalidate_tags("a", "b"))) == 1
 
 
+@pytest.mark.far("it counts round trips")
 def test_many_values_are_read_loaded_and_stored_together(shared, here):
     shared.set("b", 2)
     asked = []

@@ -88,6 +88,7 @@ def is_whole(pool):
 # Ways to connect
 
 
+@pytest.mark.far("it counts connections")
 def test_a_value_travels_over_tcp_on_one_connection(redis_server, raw, drive):
     with site(redis_server.url) as backend:
         for number in range(20):
@@ -96,6 +97,7 @@ def test_a_value_travels_over_tcp_on_one_connection(redis_server, raw, drive):
         assert len(named(raw)) == 1
 
 
+@pytest.mark.far("it counts connections")
 def test_a_value_travels_over_a_unix_socket(tmp_path, start_server, drive):
     server = start_server(unixsocket=str(tmp_path / "redis.sock"))
     with site(f"unix://{tmp_path}/redis.sock?db=3") as backend, server.client() as look:
@@ -161,6 +163,7 @@ def tls_server(tmp_path_factory):
         yield server
 
 
+@pytest.mark.far("it counts connections")
 def test_a_value_travels_over_tls_that_both_sides_verify(tls_server, drive):
     with site(tls_url(tls_server)) as backend, tls_server.client() as look:
         assert drive(backend).set("a", 1)
@@ -230,6 +233,7 @@ def test_every_kind_of_connection_has_our_short_timeouts(url):
 # Names
 
 
+@pytest.mark.far("it counts connections")
 def test_connections_tell_their_role_and_process(redis_server, raw):
     with site(redis_server.url) as backend:
         backend.get("a")
@@ -264,6 +268,7 @@ def test_no_connection_speaks_resp3_or_asks_for_maintenance_notifications(redis_
 # The cap
 
 
+@pytest.mark.far("it counts connections")
 def test_sixteen_threads_share_four_connections_without_an_error(redis_server, raw):
     options = {**PATIENT, "MAX_CONNECTIONS": 4, "ON_OUTAGE": "raise"}
     most = []
@@ -284,6 +289,7 @@ def test_sixteen_threads_share_four_connections_without_an_error(redis_server, r
     assert max(most) > 1
 
 
+@pytest.mark.far("it counts connections")
 def test_the_cap_holds_however_threads_take_turns(redis_server, raw):
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -367,6 +373,7 @@ def test_a_hundred_tasks_of_one_loop_share_two_connections(redis_server, raw):
     assert connections <= 2
 
 
+@pytest.mark.far("it counts connections")
 def test_the_cap_holds_by_default(redis_server, raw):
     with site(redis_server.url):
         assert pool_of().max_connections == MAX_CONNECTIONS
@@ -384,6 +391,7 @@ def test_the_cap_holds_by_default(redis_server, raw):
 # Interrupts
 
 
+@pytest.mark.far("it counts connections")
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("reply", [1, 2, 3])
 def test_a_handshake_cut_by_an_interrupt_never_leaves_a_connection_on_database_0(
@@ -419,6 +427,7 @@ def test_a_handshake_cut_by_an_interrupt_never_leaves_a_connection_on_database_0
     assert len(seen) > 3
 
 
+@pytest.mark.far("it counts connections")
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("reply", [1, 2, 3])
 def test_an_asynchronous_handshake_cut_by_cancellation_never_leaves_a_connection_on_database_0(
@@ -744,6 +753,7 @@ def test_numbers_are_bytes_before_they_are_packed_on_an_event_loop():
 # Forks
 
 
+@pytest.mark.far("it counts connections")
 def test_parent_and_children_use_the_cache_at_once_on_connections_of_their_own(redis_server, raw):
     found = run_python(
         """
@@ -929,6 +939,7 @@ def test_the_second_address_takes_over_when_the_first_dies_and_the_first_when_it
             again.stop()
 
 
+@pytest.mark.far("it counts connections")
 def test_a_whole_pool_moves_to_the_next_address_and_no_call_reads_from_the_one_before(start_server):
     first, second = start_server(), start_server()
     with (
@@ -1014,6 +1025,7 @@ def test_sentinel_is_asked_for_the_master_and_a_failover_heals_within_seconds(wa
             assert len(named(look, "pool")) == 1
 
 
+@pytest.mark.far("it counts connections")
 def test_the_pool_behind_sentinel_is_bounded_and_blocks(watched):
     with site(f"{watched.url()}?master_name=shop", {**PATIENT, "MAX_CONNECTIONS": 2, "ON_OUTAGE": "raise"}):
 
@@ -1242,6 +1254,7 @@ def test_fifty_greenlets_wait_for_five_connections(redis_server, raw):
     assert found == {"errors": [], "most": 5, "places": 5}
 
 
+@pytest.mark.far("it kills those who wait for Redis")
 def test_greenlets_that_are_killed_leave_right_values_and_a_whole_pool(redis_server, raw):
     found = run_python(
         """
@@ -1332,6 +1345,7 @@ def test_another_way_to_meet_an_outage_takes_force_at_once():
         assert cache.get("a", 1) == 1
 
 
+@pytest.mark.far("it counts connections")
 def test_the_connections_of_settings_that_are_gone_are_closed(redis_server, raw):
     with site(redis_server.url):
         cache.get("a")

@@ -238,6 +238,7 @@ def test_a_page_ends_with_its_ttl(pages):
     wait_for(lambda: pages.get().content != b"1")
 
 
+@pytest.mark.far("it counts round trips")
 def test_a_page_that_is_kept_is_one_round_trip_and_one_that_is_made_two(pages, here):
     pages.serve(number(pages), tags=["a"], grace=60)
     pages.get("/page/?warm")

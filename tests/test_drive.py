@@ -108,6 +108,7 @@ def test_replies_are_sent_into_the_flow_and_its_result_returned(play):
     assert play(flow()) == [1, 2]
 
 
+@pytest.mark.far("it opens a connection")
 def test_a_flow_without_steps_returns_its_result(play, server):
     def flow():
         return "result"
@@ -127,6 +128,7 @@ def test_an_empty_pipeline_gets_no_replies(play):
     assert play(one(Pipeline([]))) == []
 
 
+@pytest.mark.far("it opens a connection")
 def test_an_encode_gets_its_bytes_without_a_connection(play, server):
     codec = PickleCodec([b"secret"], compress_above=None, inflate_limit=2**20)
     assert play(one(Encode(codec, 5, b"key"))) == b"5"

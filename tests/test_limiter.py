@@ -432,6 +432,7 @@ def test_a_script_that_the_server_has_lost_is_sent_again_in_the_same_call(here, 
     assert limits.hit("key", "10/h").count == 3
 
 
+@pytest.mark.far("it counts round trips")
 def test_a_denied_client_that_hammers_costs_nothing(here, limits):
     limits.hit("key", "1/h")
 

@@ -451,6 +451,7 @@ def test_a_method_that_is_decorated_as_a_function_is_told():
 # What it costs, and what is told
 
 
+@pytest.mark.far("it counts round trips")
 def test_a_request_costs_one_round_trip_and_a_denied_one_none(here, ask):
     ask("/plain/")
     assert commands(here, lambda: ask("/plain/")) == ["EVALSHA"]

@@ -8,7 +8,7 @@ import pytest
 from django.test import override_settings
 
 import django_dripcache
-from django_dripcache import CacheClient, CacheManager, cache
+from django_dripcache import CacheClient, CacheManager, cache, namespace
 from django_dripcache.exceptions import CacheUnavailableError, ConfigurationError, InvalidKeyError, SerializationError
 from tests.conftest import use_server
 
@@ -50,6 +50,35 @@ def test_names_carry_the_namespace_and_every_key_expires(manager, raw, drive):
     names = sorted(raw.scan_iter(count=1000))
     assert names == [f"dripcache:c.reports:{letter}".encode() for letter in "abcdef"]
     assert all(0 < raw.ttl(name) <= 300 for name in names)
+
+
+READS = {
+    "get": ("key",),
+    "get_or_set": ("key", lambda: 1),
+    "get_many": (["key"],),
+    "get_json": ("key",),
+    "get_many_json": (["key"],),
+    "set": ("key", 1),
+}
+
+
+@pytest.mark.parametrize("verb", READS)
+def test_a_call_looks_up_its_alias_once(broker, drive, monkeypatch, verb):
+    looked_up = []
+    find = namespace.get_alias_client
+    monkeypatch.setattr(namespace, "get_alias_client", lambda *who: looked_up.append(who) or find(*who))
+    for _ in range(2):
+        getattr(drive(cache), verb)(*READS[verb])
+    assert len(looked_up) == 2
+
+
+@pytest.mark.parametrize("key", ["key", "a b", "é%{}~", "x" * 2000, ""])
+@pytest.mark.parametrize(
+    "owner", [cache, CacheClient(CacheManager(namespace="a:b"), "prefix")], ids=["plain", "within"]
+)
+def test_the_lease_of_a_key_has_the_name_of_the_key_in_another_area(broker, owner, key):
+    prefix = owner.prefix
+    assert owner._lease(owner._name(key)) == owner._part("l").name(prefix + key)
 
 
 def test_the_ttl_is_the_calls_then_the_managers_then_the_alias(broker, drive):

@@ -8,8 +8,10 @@ import contextlib
 import copy
 import functools
 import inspect
+import itertools
 import os
 import pickle
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +34,7 @@ from django_dripcache import (
     memoize,
     on_outage,
 )
+from django_dripcache.arguments import canonical
 
 from .processes import UNREACHABLE, in_threads, run_python, site, wait_for
 
@@ -194,6 +197,48 @@ def test_a_result_is_computed_once(here):
 )
 def test_the_form_of_a_call_is_not_a_part_of_its_key(args, kwargs):
     assert add.key(*args, **kwargs) == f"{HERE}.add(a=1, b=2, c=0)"
+
+
+def none():
+    """No parameter."""
+
+
+def one(a):
+    """One."""
+
+
+def two_more(a, b=[], c=None):  # noqa: B006
+    """Two that may be left out."""
+
+
+def by_place(a, b=1, /, c=2):
+    """Two that have no name outside."""
+
+
+def by_name(a=1, *, b=2):
+    """One that is always named."""
+
+
+def rest(a, *others):
+    """As many as there are."""
+
+
+@pytest.mark.parametrize("function", [none, one, two_more, by_place, by_name, rest], ids=lambda each: each.__name__)
+def test_every_way_to_give_arguments_has_the_key_that_python_would_bind_them_to(function):
+    memoized, signature, fits = memoize(60)(function), inspect.signature(function), 0
+    for count, named in itertools.product(range(5), [{}, {"c": 9}, {"b": 8, "c": 9}, {"b": 8}]):
+        args = tuple(range(10, 10 + count))
+        try:
+            bound = signature.bind(*args, **named)
+        except TypeError as error:
+            with pytest.raises(TypeError, match=re.escape(str(error))):
+                memoized.key(*args, **named)
+            continue
+        bound.apply_defaults()
+        parts = ", ".join(f"{name}={canonical(name, value)}" for name, value in bound.arguments.items())
+        assert memoized.key(*args, **named) == f"{HERE}.{function.__name__}({parts})"
+        fits += 1
+    assert fits
 
 
 def test_arguments_without_a_name_count_in_their_order_and_named_ones_do_not():

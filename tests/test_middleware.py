@@ -116,6 +116,7 @@ def test_a_budget_of_none_is_no_bound(serve):
     assert seen == [None]
 
 
+@pytest.mark.far("it is about calls of Redis")
 def test_all_calls_of_a_request_together_cost_no_more_than_its_budget_and_the_next_one_begins_anew(serve, wire):
     spent, left = [], []
 
@@ -199,6 +200,7 @@ def test_what_is_quick_does_not_count(serve, wire):
     assert answer < 0.3
 
 
+@pytest.mark.far("it is about calls of Redis")
 def test_async_verbs_spend_the_budget_of_their_request(wire):
     async def view(request):
         answers = [await cache.aget("key", "default") for _ in range(20)]
@@ -287,6 +289,7 @@ def test_a_setting_that_is_wrong_does_not_stop_a_task(app):
     assert BUDGET.get() is None
 
 
+@pytest.mark.far("it is about calls of Redis")
 def test_a_task_spends_no_more_than_its_budget_on_a_slow_server(app, wire):
     @app.task(name="tests.slow")
     def look():
@@ -513,6 +516,7 @@ def test_rules_of_another_algorithm_are_asked_one_after_the_other(limited, visit
         }
 
 
+@pytest.mark.far("it is about calls of Redis")
 def test_a_denied_visitor_that_hammers_costs_redis_nothing(limited, visit, raw):
     with limited({**IP, "rate": "1/h"}):
         visit()

@@ -53,6 +53,7 @@ def server(broker, make):
     return make(broker.url, socket_timeout=2.0, socket_connect_timeout=2.0)
 
 
+@pytest.mark.far("it counts connections")
 def test_tasks_at_once_send_in_one_piece_over_one_connection(server, raw):
     async def main():
         await ask(server, "PING")

@@ -13,10 +13,11 @@ from django.core.cache import cache as django_cache
 from django.core.cache import caches
 from django.test import override_settings
 
-from django_dripcache import CacheManager, ConfigurationError, cache, memoize, user_cache
+from django_dripcache import CacheManager, ConfigurationError, _drive, cache, memoize, user_cache
 from django_dripcache.codecs import MISS
 from django_dripcache.connections import close_all
 from django_dripcache.counts import COUNTS
+from django_dripcache.freshness import Freshness
 from django_dripcache.nearness import Nearness
 from django_dripcache.recorder import RECORDER
 from django_dripcache.signals import cache_hit, cache_miss
@@ -116,6 +117,63 @@ def test_many_values_are_read_again_without_asking(site, raw, drive, verbs):
         assert drive(verbs).get("b") == [2]
 
     assert asks_nobody(raw, again)
+
+
+def exchanges(work):
+    """Return how many times some work asks the server."""
+    tally = []
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_send", "_asend"):
+            send = getattr(_drive, name)
+            patch.setattr(_drive, name, lambda step, link, send=send: tally.append(step) or send(step, link))
+        work()
+    return len(tally)
+
+
+@pytest.mark.parametrize(("options", "count"), [({}, 1), ({"grace": 60}, 2), ({"tags": ["tag"]}, 2)], ids=repr)
+def test_many_values_are_read_for_the_first_time_in_one_round_trip_or_two(site, raw, drive, options, count):
+    verbs, data = drive(cache), {f"key:{number}": [number] for number in range(30)}
+    for key, value in data.items():
+        verbs.set(key, value, **options)
+
+    def again():
+        assert verbs.get_many([*data, "none"]) == data
+
+    near().clear()
+    assert exchanges(again) == count
+    assert asks_nobody(raw, again)
+    verbs.set("key:3", ["new"], **options)
+    assert verbs.get_many([*data, "none"]) == {**data, "key:3": ["new"]}
+    verbs.invalidate_tags("tag")
+    assert len(verbs.get_many(data)) == (0 if "tags" in options else 30)
+
+
+def test_of_many_values_those_that_are_stale_or_void_are_left_out(site, raw, drive):
+    verbs = drive(cache)
+    verbs.set_many({"plain": 1})
+    verbs.set("fresh", 2, 60, grace=60)
+    verbs.set("stale", 3, 0.02, grace=60)
+    verbs.set("void", 4, tags=["tag"])
+    verbs.invalidate_tags("tag")
+    wait_for(lambda: not verbs.has("stale"))
+
+    def again():
+        assert verbs.get_many(["void", "stale", "fresh", "plain"]) == {"fresh": 2, "plain": 1}
+
+    near().clear()
+    again()
+    assert asks_nobody(raw, again)
+    verbs.set("void", 5, tags=["tag"])
+    assert verbs.get_many(["void", "stale"]) == {"void": 5}
+
+
+@pytest.mark.parametrize("verbs", [django_cache, cache], ids=["backend", "client"])
+def test_what_is_near_is_not_read_with_another_secret(site, drive, verbs):
+    drive(verbs).set("key", [1])
+    for _ in range(5):
+        assert drive(verbs).get("key") == [1]
+    with override_settings(SECRET_KEY="another key, of more than fifty characters in all, for a test"):
+        assert drive(verbs).get("key") is None
 
 
 @pytest.mark.parametrize("verbs", [django_cache, cache], ids=["backend", "client"])
@@ -329,6 +387,99 @@ def test_a_near_value_is_fresh_no_longer_than_its_key_is(site, drive):
     assert drive(cache).get("key") == 1
     time.sleep(0.35)
     assert drive(cache).get("key") is None
+
+
+class Draws:
+    """Draws of how early a value is computed anew, which are known; ``Freshness.hurry`` in a test."""
+
+    def __init__(self, monkeypatch, *draws):
+        self.left = list(draws)
+        monkeypatch.setattr(Freshness, "hurry", property(lambda _: self.left.pop(0)))
+        monkeypatch.setattr(Freshness, "most_hurry", max(draws))
+
+
+OLD = ["old"]
+
+
+def broken():
+    raise AssertionError
+
+
+def dear(verbs, *, tags=(), ttl=60):
+    """Store a value that took 20 milliseconds or more, and return what reads it."""
+    verbs.get_or_set("key", lambda: time.sleep(0.02) or OLD, ttl, tags=tags)
+
+    def again():
+        assert verbs.get_or_set("key", broken, ttl, tags=tags, beta=0) == OLD
+
+    return again
+
+
+@pytest.mark.parametrize("tags", [(), ("tag",)], ids=["plain", "with a tag"])
+def test_a_near_value_that_was_dear_is_computed_early(site, raw, drive, tags):
+    assert asks_nobody(raw, dear(drive(cache), tags=tags))
+    assert drive(cache).get_or_set("key", lambda: "new", 60, tags=tags, beta=1e9) == "new"
+    assert drive(cache).get("key") == "new"
+
+
+def test_a_near_value_of_a_user_that_was_dear_is_computed_early(site, raw, drive):
+    drive(user_cache).get_or_set(1, "key", lambda: time.sleep(0.02) or OLD, 60)
+
+    def again():
+        assert drive(user_cache).get_or_set(1, "key", broken, 60, beta=0) == OLD
+
+    assert asks_nobody(raw, again)
+    assert drive(user_cache).get_or_set(1, "key", lambda: "new", 60, beta=1e9) == "new"
+
+
+def test_a_memoized_result_that_is_near_is_computed_early(site, raw):
+    calls = []
+
+    @memoize(60, key="report", beta=1e9)
+    def report():
+        time.sleep(0.02)
+        return calls.append(1) or f"the {len(calls)}th"
+
+    assert [report() for _ in range(3)] == ["the 1th", "the 2th", "the 3th"]
+
+
+def test_whether_it_is_early_is_drawn_once_for_a_read(site, raw, drive, monkeypatch):
+    again = dear(drive(cache))
+    assert asks_nobody(raw, again)
+    draws = Draws(monkeypatch, 1e9, 0.0)  # by the second one it would not be early
+    assert drive(cache).get_or_set("key", lambda: "new", 60) == "new"
+    assert draws.left == [0.0]
+
+
+def test_what_is_near_is_read_without_a_draw_while_no_draw_would_make_it_early(site, raw, drive):
+    verbs = drive(cache)
+    again = dear(verbs, ttl=60)
+    assert asks_nobody(raw, again)
+
+    def by_default():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Freshness, "hurry", property(lambda _: pytest.fail("It was drawn.")))
+            assert verbs.get_or_set("key", broken, 60) == OLD
+
+    assert calls_of(raw, by_default) == 0
+
+
+def test_a_near_value_is_as_long_fresh_as_the_server_says_and_not_as_long_as_it_is_kept(redis_server, raw, monkeypatch):
+    with nearby(redis_server.url, MAX_TTL=0.5):
+        asks_nobody(raw, dear(cache, ttl=3600))
+        Draws(monkeypatch, 100.0)  # 100 times its cost is more than what is left near, and less than what is left
+        assert cache.get_or_set("key", lambda: "new", 3600) == OLD
+
+
+@pytest.mark.parametrize("grace", [0, 60])
+def test_a_stale_value_is_no_near_hit_for_get_or_set(site, raw, drive, grace):
+    verbs = drive(cache)
+    verbs.set("key", "old", 0.4, grace=grace)
+
+    for _ in range(3):
+        verbs.get_or_set("key", lambda: "new", 60, grace=grace, beta=0)
+    time.sleep(0.45)
+    assert verbs.get_or_set("key", lambda: "new", 60, grace=grace) == "new"
 
 
 def test_a_value_is_read_anew_after_the_longest_time(redis_server, raw):

@@ -53,6 +53,7 @@ def recorded(period="1h"):
 # What is counted
 
 
+@pytest.mark.far("it counts reads of Redis")
 def test_reads_and_writes_of_all_kinds_are_counted_by_group(fresh, traffic):
     django_cache.set("page:1", "x" * 100)
     django_cache.get("page:1")
@@ -75,6 +76,7 @@ def test_reads_and_writes_of_all_kinds_are_counted_by_group(fresh, traffic):
     assert found.available
 
 
+@pytest.mark.far("it counts reads of Redis")
 @pytest.mark.parametrize("where", [django_cache, cache])
 def test_loaders_are_counted_with_their_time(fresh, where):
     for _ in range(3):
@@ -93,6 +95,7 @@ def test_a_stale_value_is_counted_as_one(fresh):
     assert (found.misses, found.stale) == (1, 1)
 
 
+@pytest.mark.far("it counts reads of Redis")
 def test_the_time_of_an_exchange_is_counted(fresh):
     for _ in range(20):
         django_cache.get("t:1")

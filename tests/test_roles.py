@@ -7,6 +7,7 @@ from django_dripcache.backend import get_alias_server
 from django_dripcache.roles import REMEDIES, ROLES, Roster, count_connections, remedy
 from tests.conftest import use_server
 from tests.processes import needs_server
+from tests.test_nearby import nearby
 
 
 def test_connections_are_counted_by_what_they_are_for(broker, redis_server):
@@ -27,6 +28,14 @@ def test_connections_are_counted_by_what_they_are_for(broker, redis_server):
     assert roster.most > roster.total
     assert roster.crowded == ""
     assert list(roster.roles.values()) == sorted(roster.roles.values(), reverse=True)
+
+
+def test_near_caches_are_a_role_of_ours(redis_server, raw):
+    with nearby(redis_server.url):
+        roster = count_connections(get_alias_server("default"))
+    assert roster.roles["near"] == 1
+    assert "NEAR" in remedy("near")
+    assert "dripcache" not in roster.roles
 
 
 def test_each_role_of_ours_has_a_remedy():

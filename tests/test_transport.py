@@ -86,6 +86,7 @@ def channel_of(app):
 # One pool
 
 
+@pytest.mark.far("it counts connections")
 def test_one_thread_that_publishes_and_caches_has_one_connection(start_server):
     server = start_server()
     with shop(server.url) as app, looking(server) as look:
@@ -98,6 +99,7 @@ def test_one_thread_that_publishes_and_caches_has_one_connection(start_server):
         assert look.llen("celery") == 30
 
 
+@pytest.mark.far("it counts connections")
 def test_eight_threads_that_publish_and_cache_have_eight_connections_at_most(start_server):
     server = start_server()
     most = []
@@ -120,6 +122,7 @@ def test_eight_threads_that_publish_and_cache_have_eight_connections_at_most(sta
         assert 1 < len(others(look)) <= 8
 
 
+@pytest.mark.far("it counts connections")
 def test_eight_threads_stay_within_a_cap_of_four_and_lose_neither_a_task_nor_a_value(start_server):
     server = start_server()
     most = []
@@ -281,6 +284,7 @@ def test_publishing_goes_on_while_the_cache_uses_every_connection(redis_server, 
     assert raw.llen("celery") == 100
 
 
+@pytest.mark.far("it counts connections")
 def test_forty_teardowns_of_kombu_do_not_touch_the_pool(start_server):
     server = start_server()
     with shop(server.url) as app, looking(server) as look:
@@ -582,6 +586,7 @@ def test_a_publish_cut_in_the_handshake_queues_nothing_in_database_0(redis_serve
 # Encryption, Sentinel, gevent
 
 
+@pytest.mark.far("it counts connections")
 def test_tasks_travel_over_tls_on_the_shared_connection(tmp_path):
     with tls_only(tmp_path) as server:
         asked = {"ssl_cert_reqs": ssl.CERT_REQUIRED, **tls_files(server)}
@@ -733,6 +738,7 @@ def test_a_group_of_tasks_is_published_whole(redis_server, raw):
     assert raw.llen("celery") == 50
 
 
+@pytest.mark.far("it counts connections")
 def test_a_consumer_keeps_connections_of_its_own(redis_server, raw):
     with shop(redis_server.url, {"MAX_CONNECTIONS": 1}) as app, looking(redis_server) as look:
         publish(app)
@@ -747,6 +753,7 @@ def test_a_consumer_keeps_connections_of_its_own(redis_server, raw):
             message.ack()
 
 
+@pytest.mark.far("it counts connections")
 @pytest.mark.filterwarnings("ignore:Call to deprecated setex")
 def test_the_result_backend_keeps_connections_of_its_own(redis_server, raw):
     with shop(redis_server.url, result_backend=redis_server.url) as app:
@@ -772,6 +779,7 @@ def test_an_app_may_be_installed_and_installed_again_and_publishes_each_time(red
     assert raw.llen("celery") == 3
 
 
+@pytest.mark.far("it counts connections")
 def test_an_app_that_had_connections_of_kombus_gives_them_up_when_it_is_installed(start_server):
     server = start_server()
     uninstall()

@@ -12,7 +12,7 @@ from ..exceptions import CacheUnavailableError, LoaderTimeoutError, Serializatio
 from ..flight import OWN
 from .lease import Found, begin, compute, fetch, keep, plain, release
 from .lease import Place as Place  # noqa: PLC0414 - it is for others
-from .nearby import NOTHING, recall
+from .nearby import recall_timely
 from .steps import Load, Note, Once, Refused, Spawn, Wait
 
 if TYPE_CHECKING:
@@ -175,7 +175,13 @@ def _compute_and_keep(
     strict: bool,
     replaces: bool,
 ) -> Flow[tuple[Any, bool]]:
-    """Return a value, and whether it was good when all was done: nothing had voided it meanwhile."""
+    """
+    Return a value, and whether it was good when all was done: nothing had voided it meanwhile.
+
+    What was stored is not kept near; the next read does that. Redis tells of our write before it answers, and only once
+    of several writes that come together. So its message may be about another's write, after ours: whoever keeps what he
+    has stored in spite of it keeps what is overwritten, and whoever heeds it has nothing to keep.
+    """
     value, context, cost = yield from compute(place, loader, fresh, found)
     good = False
     if context is not None:
@@ -193,12 +199,13 @@ def _compute_and_keep(
 
 def _seek(place: Place, loader: Loader, fresh: Freshness, tags: Sequence[bytes]) -> Flow[Found]:
     """Return a value, fresh or stale, or the lease to compute it."""
+    hurry = None
     if place.near is not None:
-        value = recall(place.key, place.codec, place.near)
-        if value is not MISS and value is not NOTHING:
+        value, hurry = recall_timely(place.key, place.codec, place.near, fresh)
+        if value is not MISS:
             return Found(value)
     began, pause = time.monotonic(), _FIRST_PAUSE
-    found = yield from fetch(place, fresh, tags)
+    found = yield from fetch(place, fresh, tags, hurry=hurry)
     tell("miss" if found.value is MISS else "stale" if found.holder else "hit", place.key)
     while found.value is MISS and not found.mine:
         left = fresh.wait - (time.monotonic() - began)

@@ -59,11 +59,14 @@ class Found(NamedTuple):
     versions: Sequence[bytes] = ()
 
 
-def fetch(place: Place, fresh: Freshness, tags: Sequence[bytes], unusable: str = "") -> Flow[Found]:
+def fetch(
+    place: Place, fresh: Freshness, tags: Sequence[bytes], unusable: str = "", hurry: float | None = None
+) -> Flow[Found]:
     """
     Read a key, and take its lease if there is nothing fresh: one round trip.
 
-    ``unusable`` is the SHA-1 of what is taken for nothing, and ``"*"`` stands for whatever there is.
+    ``unusable`` is the SHA-1 of what is taken for nothing, and ``"*"`` stands for whatever there is. ``hurry`` is drawn
+    if it was not; see Freshness.
     """
     owner = secrets.token_hex(8)
     while True:
@@ -73,7 +76,7 @@ def fetch(place: Place, fresh: Freshness, tags: Sequence[bytes], unusable: str =
             [place.key, place.lease, *tags],
             owner,
             fresh.lease,
-            f"{fresh.hurry:.6f}",
+            f"{fresh.hurry if hurry is None else hurry:.6f}",
             fresh.tag_life,
             unusable,
             fresh.queued,

@@ -2,12 +2,13 @@
 Reading with a near cache: from the process if it is there, else from Redis, to be there the next time.
 
 What the near cache has of a name is None for a known miss, the pickle of a value, or else a function, what to call it
-with for the value, and the tags that the value depends on, with their versions. Of a tag it has the version. To auth,
-its stamps are tags.
+with for the value, the tags that the value depends on, with their versions, and what it cost to compute, in
+milliseconds. Of a tag it has the version. To auth, its stamps are tags.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from ..codecs import MISS, UNPICKLE
@@ -15,12 +16,14 @@ from ..entry import parse, parse_tags
 from ..events import tell
 from . import values
 from .steps import Command, Pipeline, Refused, Script
+from .together import together
 from .values import discard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ..eviction import Ticket
+    from ..freshness import Freshness
     from ..typing import Codec, Flow, Loader, NearCache, Opened
 
     Reading = Callable[[bytes, Codec, NearCache], Flow[tuple[bytes | None, Any]]]
@@ -29,6 +32,7 @@ NOTHING = object()
 """What is told of a key of which it is known that there is no value."""
 
 _NO_END = -1
+_COST = 3
 
 
 def recall(key: bytes, codec: Codec, near: NearCache) -> Any:
@@ -39,14 +43,36 @@ def recall(key: bytes, codec: Codec, near: NearCache) -> Any:
     return value
 
 
+def recall_timely(key: bytes, codec: Codec, near: NearCache, fresh: Freshness) -> tuple[Any, float | None]:
+    """
+    Return the value of a key that is near, and tell of that hit; or MISS where it is time to ask the server.
+
+    With MISS comes the draw by which it is early to compute the value anew, if it is; see Freshness.hurry. The server
+    is asked with it, since it knows how long the value is fresh: what is near may end before.
+    """
+    entry = near.get(key)
+    value = _value(entry, codec, near)
+    if value is MISS or value is NOTHING:
+        return MISS, None
+    if type(entry.value) is tuple and (cost := entry.value[_COST]):
+        left = (entry.until - time.monotonic()) * 1000
+        if left <= cost * fresh.most_hurry and left <= cost * (hurry := fresh.hurry):
+            return MISS, hurry
+    tell("near", key)
+    return value, None
+
+
 def find(key: bytes, codec: Codec, near: NearCache) -> Any:
     """Return the value of a key that is near, NOTHING for a known miss, or MISS if nothing is known."""
-    entry = near.get(key)
+    return _value(near.get(key), codec, near)
+
+
+def _value(entry: Any, codec: Codec, near: NearCache) -> Any:
     if entry is None:
         return MISS
     if entry.value is None:
         return NOTHING
-    loads, data, tags = (UNPICKLE, entry.value, ()) if type(entry.value) is bytes else entry.value
+    loads, data, tags, _ = (UNPICKLE, entry.value, (), 0) if type(entry.value) is bytes else entry.value
     for tag, version in tags:
         known = near.get(tag)
         if known is None or known.value != version:
@@ -81,16 +107,29 @@ def get_or_set(
 
 
 def get_many(keys: Sequence[bytes], codec: Codec, near: NearCache) -> Flow[list[Any]]:
-    """See values.get_many()."""
+    """
+    See values.get_many() and entries.get_many().
+
+    One round trip, and another if some have tags or grace. What has neither is fresh as long as it is there.
+    """
     found = {key: recall(key, codec, near) for key in keys}
     away = [key for key, value in found.items() if value is MISS]
     if away:
         tickets = near.begin_many(away)
         asked = [key for key, ticket in zip(away, tickets, strict=True) if ticket is not None]
         raws, *left = yield Pipeline([Command("MGET", *away), *(Command("PTTL", key) for key in asked)])
-        ends = dict(zip(asked, left, strict=True))
+        ends, unsure = dict(zip(asked, left, strict=True)), {}
         for key, raw, ticket in zip(away, raws, tickets, strict=True):
-            found[key] = _keep(raw, ends.get(key, _NO_END), key, codec, near, ticket)
+            if raw is not None and parse(raw).depends:
+                unsure[key] = raw
+            else:
+                found[key] = _keep(raw, ends.get(key, _NO_END), key, codec, near, ticket)
+        judged = yield from together([_read_again(key, raw, codec, near) for key, raw in unsure.items()])
+        for key, (answer, error) in zip(unsure, judged, strict=True):
+            if error is not None:
+                raise error
+            found[key] = answer[1]
+        for key in away:
             tell("miss" if found[key] is MISS else "hit", key)
     return [_known(key, found[key]) for key in keys]
 
@@ -98,22 +137,6 @@ def get_many(keys: Sequence[bytes], codec: Codec, near: NearCache) -> Flow[list[
 def get_entry(key: bytes, codec: Codec, default: Any, near: NearCache) -> Flow[Any]:
     """See entries.get(): one round trip, or two for a value with tags that is read for the first time."""
     return _get(key, codec, default, near, _read_entry)
-
-
-def get_many_entries(keys: Sequence[bytes], codec: Codec, near: NearCache) -> Flow[list[Any]]:
-    """See entries.get_many(): one round trip for all, and one for each with tags that is read for the first time."""
-    found = {key: recall(key, codec, near) for key in keys}
-    away = [key for key, value in found.items() if value is MISS]
-    if away:
-        tickets = near.begin_many(away)
-        replies = yield Pipeline([part for key in away for part in _reading(key)])
-        for key, ticket, raw, left in zip(away, tickets, replies[::2], replies[1::2], strict=True):
-            if ticket is not None and isinstance(raw, bytes) and parse(raw).tagged:
-                found[key] = (yield from _read_entry(key, codec, near))[1]
-            else:
-                found[key] = MISS if isinstance(raw, Refused) else _keep(raw, left, key, codec, near, ticket)
-            tell("miss" if found[key] is MISS else "hit", key)
-    return [_known(key, found[key]) for key in keys]
 
 
 def begin(key: bytes, tags: Sequence[bytes], near: NearCache) -> dict[bytes, Ticket]:
@@ -156,12 +179,22 @@ def _read_entry(key: bytes, codec: Codec, near: NearCache) -> Flow[tuple[bytes |
         near.forget(key)
         return None, MISS
     if ticket is not None and raw is not None and parse(raw).tagged:
-        tickets = begin(key, [tag for tag, _ in parse_tags(raw)], near)
-        raw, left = yield Pipeline(_reading(key))
-        if isinstance(raw, bytes):
-            keep(raw, left, key, codec, near, tickets)
-            return raw, codec.decode(parse(raw).payload, key)
+        return (yield from _read_again(key, raw, codec, near))
     return raw, _keep(raw, left, key, codec, near, ticket)
+
+
+def _read_again(key: bytes, raw: bytes, codec: Codec, near: NearCache) -> Flow[tuple[bytes | None, Any]]:
+    """Read what the server has to judge with tickets for its tags, too, which are known by now."""
+    tickets = begin(key, [tag for tag, _ in parse_tags(raw)], near)
+    again, left = yield Pipeline(_reading(key))
+    if isinstance(again, bytes):
+        keep(again, left, key, codec, near, tickets)
+        return again, codec.decode(parse(again).payload, key)
+    if again is None and key in tickets:
+        put_nothing(tickets[key], near)
+    else:
+        near.forget(key)
+    return None, MISS
 
 
 def _known(key: bytes, value: Any) -> Any:
@@ -189,22 +222,29 @@ def _keep(
         if ticket is not None:
             put_nothing(ticket, near)
         return MISS
-    payload = parse(raw).payload
+    entry = parse(raw)
     if ticket is None:
-        return codec.decode(payload, key)
-    opened = codec.open(payload, key)
+        return codec.decode(entry.payload, key)
+    opened = codec.open(entry.payload, key)
     if opened is None:
         near.forget(key)
         return MISS
     if isinstance(left, int):
-        put(ticket, opened, left, near, tags)
+        put(ticket, opened, left, near, tags, entry.cost)
     return codec.revive(opened)
 
 
-def put(ticket: Ticket, opened: Opened, left: int, near: NearCache, tags: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+def put(
+    ticket: Ticket,
+    opened: Opened,
+    left: int,
+    near: NearCache,
+    tags: tuple[tuple[bytes, bytes], ...] = (),
+    cost: int = 0,
+) -> None:
     """Keep near what a codec has opened, for at most the ``left`` milliseconds (-1: no end), while its tags hold."""
-    plain = opened[0] is UNPICKLE and not tags
-    near.fill(ticket, opened[1] if plain else (*opened, tags), None if left == _NO_END else max(left, 0))
+    plain = opened[0] is UNPICKLE and not tags and not cost
+    near.fill(ticket, opened[1] if plain else (*opened, tags, cost), None if left == _NO_END else max(left, 0))
 
 
 def put_nothing(ticket: Ticket, near: NearCache) -> None:

@@ -225,6 +225,7 @@ def test_a_request_that_does_without_says_so(broker, toolbar):
     assert cells(html) == (["0", "0", "0", "0.00 ms"], [])
 
 
+@pytest.mark.far("it is about what Redis is sent")
 def test_requests_at_the_same_time_do_not_mix(broker, toolbar):
     numbers, together = itertools.count(), threading.Barrier(4)
 
@@ -349,6 +350,7 @@ def test_a_long_key_is_cut_and_a_foreign_name_is_not_shown():
     assert (_describe(foreign)["keys"], _describe(foreign)["groups"]) == ([], "")
 
 
+@pytest.mark.far("it is about what Redis is sent")
 def test_the_server_timing_and_the_side_bar_tell_the_sum(broker, toolbar):
     Site.work = staticmethod(lambda: [cache.get("key") for _ in range(2)])
     answer = Client().get("/")

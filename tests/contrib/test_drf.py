@@ -391,6 +391,7 @@ def test_without_redis_an_error_is_raised_if_it_is_asked_for():
 # What it costs
 
 
+@pytest.mark.far("it counts round trips")
 def test_a_request_is_one_round_trip_and_one_that_stays_denied_is_none(here):
     several = throttle(rate="2/min, 100/day")
     visit(several)

@@ -69,6 +69,7 @@ def read(steps):
     return (yield steps)
 
 
+@pytest.mark.far("it is about what Redis is sent")
 def test_an_exchange_is_a_span_by_the_conventions(broker, told, drive):
     told.begin()
     began = time.time_ns()
@@ -107,6 +108,7 @@ def test_what_is_computed_beside_has_the_same_parent(broker, told, drive):
     assert {span.parent.span_id for span in told.spans} == {parent.get_span_context().span_id}
 
 
+@pytest.mark.far("it is about what Redis is sent")
 def test_tasks_and_threads_have_parents_of_their_own(broker, told):
     told.begin()
 
@@ -174,6 +176,7 @@ def test_a_server_is_where_the_settings_say(told, addresses, place):
     }
 
 
+@pytest.mark.far("it is about what Redis is sent")
 def test_durations_are_a_histogram_with_the_bounds_of_the_conventions(broker, told):
     told.begin()
     for _ in range(3):
@@ -207,6 +210,7 @@ def test_a_near_hit_has_none(redis_server, raw, told):
         assert told.points == []
 
 
+@pytest.mark.far("it is about what Redis is sent")
 def test_a_refusal_is_told_by_its_code(broker, raw, told, drive):
     told.begin()
     raw.rpush("dripcache:d::1:list", "x")
@@ -219,6 +223,7 @@ def test_a_refusal_is_told_by_its_code(broker, raw, told, drive):
     assert span.events == ()
 
 
+@pytest.mark.far("it is about what Redis is sent")
 def test_a_server_that_does_not_serve_is_told_by_its_code(start_server, told):
     server = start_server()
     with use_server(server.url), server.client() as root:
@@ -249,6 +254,7 @@ def test_an_outage_is_told_by_its_exception_and_what_was_not_asked_is_not_told(s
         assert "db.response.status_code" not in asked[0].attributes
 
 
+@pytest.mark.far("it is about what Redis is sent")
 def test_a_hung_server_is_told(start_server, told, drive):
     server = start_server()
     with use_server(server.url):
@@ -308,6 +314,7 @@ def test_groups_are_told_if_they_are_asked_for(broker, told):
 # On and off
 
 
+@pytest.mark.far("it is about what Redis is sent")
 def test_a_second_time_changes_nothing_and_off_is_off(broker, told):
     other = Told()
     told.begin()
@@ -359,6 +366,7 @@ def test_a_watcher_that_fails_harms_no_call(broker, drive, caplog):
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
+@pytest.mark.far("it is about what Redis is sent")
 def test_a_watcher_is_told_what_was_and_nobody_is_told_where_none_is(broker):
     found = []
     cache.get("before")

@@ -121,6 +121,7 @@ def test_every_time_is_in_a_bucket():
     assert _buckets([0] * TIMES + [1] * BUCKETS)[-1][1] == BUCKETS
 
 
+@pytest.mark.far("it counts calls of Redis")
 def test_counters_never_go_down_while_threads_count_and_others_ask(broker):
     registry = CollectorRegistry()
     prometheus.register(registry)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+import pytest
+
 from django_dripcache import cache
 from django_dripcache.counts import COUNTS
 from django_dripcache.recorder import RECORDER
@@ -76,6 +78,7 @@ def test_the_doctor_ends_with_2_where_a_server_does_not_answer():
     assert "secret" not in text
 
 
+@pytest.mark.far("its user may not track")
 @needs_server
 def test_a_user_who_may_not_list_connections_is_told_so(start_server):
     server = start_server(maxmemory="64mb", maxmemory_policy="volatile-lru")
@@ -131,6 +134,7 @@ def near_of(options, url):
     return code, here["near"], [finding["message"] for finding in found["findings"] if "near" in finding["message"]]
 
 
+@pytest.mark.far("it says itself which site is near")
 def test_the_doctor_says_whether_a_near_cache_is_on_or_possible(redis_server):
     assert near_of({}, redis_server.url)[1:] == ({"on": False, "reason": ""}, [])
     assert near_of({"NEAR": {}}, redis_server.url)[1:] == ({"on": True, "reason": ""}, [])
@@ -138,6 +142,7 @@ def test_the_doctor_says_whether_a_near_cache_is_on_or_possible(redis_server):
         assert "near cache: possible, and off" in ask("doctor")[1]
 
 
+@pytest.mark.far("it says itself which site is near")
 @needs_server
 def test_a_near_cache_that_the_server_refuses_is_a_finding_where_it_was_asked_for(start_server):
     server = start_server(maxmemory="64mb", maxmemory_policy="volatile-lru")

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..conftest import NEAR
-from ..processes import PATIENT, site, wait_for
-from ..test_nearby import live
+from ..processes import site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,15 +14,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def patient(redis_server: Any, raw: Any) -> Iterator[None]:
-    """A site that waits for a busy machine; in ``make near`` it has a near cache, which is connected."""
-    with site(None, {**PATIENT, **NEAR.get("OPTIONS", {})}, CELERY_BROKER_URL=redis_server.url):
-        if NEAR:
-            wait_for(live)
-        yield
-
-
-@pytest.fixture
-def far(redis_server: Any, raw: Any) -> Iterator[None]:
-    """A site without a near cache."""
-    with site(redis_server.url):
+    """A site that waits for a busy machine."""
+    with site(None, CELERY_BROKER_URL=redis_server.url):
         yield

@@ -366,7 +366,8 @@ def test_clear_of_a_user_with_10000_tokens_is_one_command_about_one_key(patient,
     assert seen["all"] == ["UNLINK dripcache:s.auth.stamps:"]
 
 
-def test_a_verb_is_one_round_trip(far, raw):
+@pytest.mark.far("it counts round trips")
+def test_a_verb_is_one_round_trip(patient, raw):
     auth = AuthCache()
     auth.set_token(TOKEN, user=1)
     auth.set(1, "data")

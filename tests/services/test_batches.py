@@ -46,6 +46,7 @@ def register(mine, switches, shared):
     ]
 
 
+@pytest.mark.far("it counts round trips")
 def test_values_of_users_and_flags_go_in_one_round_trip_with_the_rest(here, read):
     user_cache.set(7, "theme", "dark")
     flags.set("beta", True)

@@ -80,7 +80,8 @@ def test_what_is_being_computed_for_a_user_is_not_stored_after_a_delete(users):
         assert users.get(1, "key") is None
 
 
-def test_the_round_trips_are_one_for_a_hit_and_two_for_a_miss(far, raw, drive):
+@pytest.mark.far("it counts round trips")
+def test_the_round_trips_are_one_for_a_hit_and_two_for_a_miss(patient, raw, drive):
     users = drive(user_cache)
     users.get_or_set(1, "warm", lambda: 1)
     users.get(1, "warm")
