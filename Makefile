@@ -5,6 +5,8 @@ MESSAGES = --locale de --locale fr
 VERBS = backend breaker bulk codecs compute_once deadline encryption flight health journal limiter limiting locks manager memo \
 	middleware outage signals
 RESTRICTED = $(VERBS:%=tests/test_%.py) tests/services
+NEAR = $(patsubst %,tests/test_%.py,backend batch bulk compute_once encryption flight invalidation manager memo signals) \
+	tests/services tests/templatetags tests/coherence
 
 .PHONY: help demo test lint types docs messages django-suite restricted near faults plugin whole foreign benchmarks browser check clean
 
@@ -37,8 +39,8 @@ restricted: $(VENV)/.test  ## Run the tests of all verbs as a user with the leas
 	@DRIPCACHE_TEST_ACL=1 $(RUN) -m pytest -n 2 $(ARGS) $(RESTRICTED)
 	@DRIPCACHE_TEST_ACL=1 $(RUN) -m tests.django_suite
 
-near: $(VENV)/.test  ## Run the tests with a near cache before Redis, and see whether it is right
-	@DRIPCACHE_TEST_NEAR=1 $(RUN) -m pytest -n 2 $(ARGS) tests tests/coherence
+near: $(VENV)/.test  ## Run the tests of all verbs with a near cache before Redis, and see whether it is right
+	@DRIPCACHE_TEST_NEAR=1 $(RUN) -m pytest -n 2 $(ARGS) $(NEAR)
 
 foreign: $(VENV)/.foreign  ## Run the tests of DRF's throttles and of django-ratelimit over ours
 	@$(RUN) -m tests.foreign
