@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from benchmarks.contenders import Contender
     from django_dripcache.testing.server import RedisServer
 
-ENTRIES = 5_000
+ENTRIES = 4_000
 PROCESSES = (0, 1, 10, 50)
 DRAIN = 50
 """After so many writes the processes receive what they were told."""
