@@ -231,9 +231,9 @@ class Shared:
             if found is not None:
                 found.retire()
             async with timeout(self._patience):
-                self.connection = connection = await self._pool.take()
-                await self._pool.make_ready(connection)
-            self._multiplexer = Multiplexer(connection, self._pool, self._patience)
+                self.connection = await self._pool.take()
+                await self._pool.make_ready(self.connection)
+            self._multiplexer = Multiplexer(self.connection, self._pool, self._patience)
 
 
 def _look(opening: asyncio.Future[None]) -> None:
