@@ -510,7 +510,7 @@ class Callers(RuleBasedStateMachine):
     def lose(self, key, what):
         """A lease is over, or Redis has evicted a tag."""
         if what == "lease":
-            self.raw.delete(self.cache._lease(key))
+            self.raw.delete(self.cache._lease(self.cache._name(key)))
             self.holder[key] = None
         else:
             self.raw.delete(self.cache._tag(what))

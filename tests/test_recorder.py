@@ -294,6 +294,7 @@ def test_none_as_the_interval_sends_nothing_by_itself(fresh, monkeypatch):
         assert "none" not in get_traffic().groups
 
 
+@pytest.mark.django_db  # the end of a request looks after the connections that earlier tests have opened
 def test_the_end_of_a_request_sends_what_no_thread_has_sent(fresh, monkeypatch):
     monkeypatch.setattr(RECORDER, "paused", False)
     monkeypatch.setattr(COUNTS, "wake", lambda: None)

@@ -6,12 +6,14 @@ import inspect
 import json
 import re
 import time
+from contextlib import ExitStack
 from html.parser import HTMLParser
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.messages import get_messages
 from django.core.cache import caches
+from django.test import override_settings
 
 from django_dripcache import broker, cache, flags, session_cache
 from django_dripcache._drive import run
@@ -88,10 +90,10 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def site(start_server, boss, with_settings):
+def site(start_server, boss):
     """A site with some of everything: more than a thousand keys, and a server with a limit of memory."""
     server = start_server(maxmemory="64mb", maxmemory_policy="volatile-lru")
-    with use_server(server.url, RATE_LIMITS=RULES, SHOW_ADDRESSES=True):
+    with use_server(server.url, RATE_LIMITS=RULES, SHOW_ADDRESSES=True), ExitStack() as languages:
         cache.bulk_set({f"airport:{number}": number for number in range(1200)})
         cache.set("tagged", 1, ttl=600, tags=["pages"])
         cache.set_json("page:7", {"a": 1})
@@ -108,7 +110,7 @@ def site(start_server, boss, with_settings):
             run(figures.add(space, time.time() - ago, grown, {}), there)
 
         def speak(code):
-            with_settings(LANGUAGE_CODE=code, USE_THOUSAND_SEPARATOR=True)
+            languages.enter_context(override_settings(LANGUAGE_CODE=code, USE_THOUSAND_SEPARATOR=True))
             return Desk(boss)
 
         yield speak
@@ -236,9 +238,8 @@ def test_every_origin_of_an_address_is_told_in_the_language(site):
         assert _tell_origin(origin).startswith("aus "), origin
 
 
-def test_an_outage_is_told_in_the_language(boss, with_settings):
-    with use_server("redis://127.0.0.1:1/0"):
-        with_settings(LANGUAGE_CODE="fr")
+def test_an_outage_is_told_in_the_language(boss):
+    with use_server("redis://127.0.0.1:1/0"), override_settings(LANGUAGE_CODE="fr"):
         desk = Desk(boss)
         for path in SCREENS:
             page = Page(desk.look(path))
