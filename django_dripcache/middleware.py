@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -15,12 +16,42 @@ from .rules import find_by_path, find_by_view, get_rules
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractContextManager
 
     from django.http import HttpRequest, HttpResponse
     from django.http.response import HttpResponseBase
 
 
-class CacheBudgetMiddleware:
+class _Within:
+    """Middleware that answers each request within a block, in a thread and on an event loop alike."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
+        self.get_response = get_response
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        """Answer a request within the block."""
+        if self.is_async:
+            return self.__acall__(request)
+        with self._block():
+            return self.get_response(request)
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        """See __call__()."""
+        with self._block():
+            return await self.get_response(request)  # type: ignore[misc, no-any-return]
+
+    def _block(self) -> AbstractContextManager[object]:
+        """Return what a request is answered within."""
+        raise NotImplementedError
+
+
+class CacheBudgetMiddleware(_Within):
     """
     Bound the time that all cache calls of a request together may cost: ``DRIPCACHE["REQUEST_BUDGET"]``.
 
@@ -28,35 +59,12 @@ class CacheBudgetMiddleware:
     10 ms do not count. Put it first, before any middleware that uses the cache.
     """
 
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        self.is_async = iscoroutinefunction(get_response)
-        if self.is_async:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        """Answer a request within the budget."""
-        if self.is_async:
-            return self.__acall__(request)
+    def _block(self) -> AbstractContextManager[object]:
         limit = get_settings().REQUEST_BUDGET
-        if limit is None:
-            return self.get_response(request)
-        with budget(to_seconds(limit)):
-            return self.get_response(request)
-
-    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        """See __call__()."""
-        limit = get_settings().REQUEST_BUDGET
-        if limit is None:
-            return await self.get_response(request)  # type: ignore[misc, no-any-return]
-        with budget(to_seconds(limit)):
-            return await self.get_response(request)  # type: ignore[misc, no-any-return]
+        return nullcontext() if limit is None else budget(to_seconds(limit))
 
 
-class BatchMiddleware:
+class BatchMiddleware(_Within):
     """
     Let all batches of a request be one: what different parts of a page ask for is read in one round trip.
 
@@ -64,26 +72,8 @@ class BatchMiddleware:
     asked for. Put it after CacheBudgetMiddleware, and before any middleware that opens a batch.
     """
 
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        self.is_async = iscoroutinefunction(get_response)
-        if self.is_async:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        """Answer a request within one batch."""
-        if self.is_async:
-            return self.__acall__(request)
-        with collecting():
-            return self.get_response(request)
-
-    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        """See __call__()."""
-        with collecting():
-            return await self.get_response(request)  # type: ignore[misc, no-any-return]
+    def _block(self) -> AbstractContextManager[object]:
+        return collecting()
 
 
 class RateLimitMiddleware:
