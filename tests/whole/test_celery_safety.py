@@ -172,7 +172,7 @@ CLIENT_VERBS = {
     "set_many_json": [lambda m: m.set_many_json({"celery": [1], "value": 2})],
 }
 
-NO_IO = {"funnel", "memoize"}
+NO_IO = {"batch", "funnel", "memoize"}
 """What only makes an object whose own calls are verbs of the table."""
 
 TABLES = {DripCache: BACKEND_VERBS, CacheManager: MANAGER_VERBS, CacheClient: CLIENT_VERBS}
