@@ -27,6 +27,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -122,6 +123,13 @@ class Reader:
         Tracker.receive = listened
 
     def work(self, seed, end):
+        try:
+            self.read_until(seed, end)
+        except BaseException:  # noqa: BLE001 - a thread that ends before its time has proved nothing
+            traceback.print_exc()
+            os._exit(1)
+
+    def read_until(self, seed, end):
         chance, done, hits = random.Random(seed), 0, 0
         with redis.Redis.from_url(self.asked["url"], protocol=2, socket_timeout=10) as client:
             while time.monotonic() < end and not self.wrong:
@@ -189,7 +197,7 @@ class Reader:
         self.lock = threading.Lock()
         self.wrong.clear()
         try:
-            self.work(99, end)
+            self.read_until(99, end)
         except BaseException as error:  # noqa: BLE001 - it is told to the parent
             self.wrong[repr(error)] += 1
         finally:

@@ -189,7 +189,7 @@ def stamps_and_tags_are_not_compared():
     from django_dripcache.flows import nearby
 
     put = nearby.put
-    nearby.put = lambda ticket, opened, left, near, tags=(): put(ticket, opened, left, near, ())
+    nearby.put = lambda ticket, opened, left, near, *_: put(ticket, opened, left, near)
 
 
 def a_stamp_is_kept_without_a_ticket():
