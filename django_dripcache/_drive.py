@@ -23,7 +23,7 @@ from redis.exceptions import ResponseError
 
 from ._counted import Exchanging, Loading
 from ._replay import Replaying, may_replay
-from ._replies import checked, commands, lost, merge, talk, written
+from ._replies import UNREADABLE, checked, commands, lost, merge, talk, unreadable, written
 from .beside import in_task, in_tasks, in_thread, in_threads
 from .codecs import MISS
 from .counts import COUNTS
@@ -279,6 +279,8 @@ async def _aread(connection: Any) -> Reply:
         return await connection.read_response()
     except ResponseError as error:
         return error
+    except UNREADABLE as error:
+        raise unreadable(error) from error
 
 
 def _answer(step: Exchange, replies: list[Reply], link: Link) -> Reply:

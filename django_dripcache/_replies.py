@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from .typing import Reply
 
 
+UNREADABLE: Final = (TypeError, ValueError)
+"""
+What a reader of replies raises, beside redis-py's errors, for what no server says that is well: a map whose key is a
+list, say.
+"""
+
 _READING: Final = frozenset({"GET", "MGET", "PTTL", "EXISTS", "SCAN", "PING", "INFO", "DBSIZE", "CLIENT", "HGETALL"})
 _READING_SCRIPTS: Final = frozenset({"read", "fetch", "auth_near"})
 """What changes no value; the leases that a script takes are not near."""
@@ -82,3 +88,10 @@ def _read(connection: Any) -> Reply:
         return connection.read_response()
     except ResponseError as error:
         return error
+    except UNREADABLE as error:
+        raise unreadable(error) from error
+
+
+def unreadable(error: Exception) -> RedisConnectionError:
+    """Return what to raise for UNREADABLE: the connection is of no use any more."""
+    return RedisConnectionError(f"Redis answered what cannot be read: {error}")

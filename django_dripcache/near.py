@@ -26,8 +26,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from .eviction import Entries, Ticket
+from .globs import scope
 from .stats import NearStats
-from .tracker import Keeper, RefusedError, Tracker, scope
+from .tracker import Keeper, RefusedError, Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -9,19 +9,18 @@ and of others it does not. It never waits for anything once it is connected.
 
 from __future__ import annotations
 
-import re
 import select
 import ssl
 import threading
 import time
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from ._replies import UNREADABLE, unreadable
 from .deadline import DEADLINE
-from .exceptions import ConfigurationError
 
 hiredis: Any
 try:
@@ -45,7 +44,6 @@ CHECK: Final = b"~near"
 _CHECK_MS: Final = 100
 _READ_BYTES: Final = 65536
 _MORE: Final = object()
-_GLOB: Final = re.compile(rb"\\(.)|(\*+)|(\?)|\[(\^?)((?:\\.|[^\]\\])*)\]|(.)", re.DOTALL)
 _PASSING: Final = frozenset(
     {"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN"}
 )
@@ -80,7 +78,7 @@ class Tracker:
             raise ValueError(message)
         self.until = 0.0
         self._pool = pool
-        self._reader = hiredis.Reader(notEnoughData=_MORE)
+        self._reader = _reader()
         self._check = prefixes[0] + CHECK
         self._checked = False
         self._began = time.monotonic()
@@ -176,19 +174,40 @@ class Tracker:
 
     def _parse(self, data: bytes, names: list[bytes] | None) -> list[bytes] | None:
         self._reader.feed(data)
-        while (reply := self._reader.gets()) is not _MORE:
+        while (reply := self._next()) is not _MORE:
             if isinstance(reply, hiredis.PushNotification):
-                if reply[0] != b"invalidate":
+                if reply[:1] != [b"invalidate"]:
                     continue
-                if reply[1] is None:
+                told = _told(reply)
+                if told is None:
                     names = None  # a database was flushed
                 elif names is not None:
-                    names += reply[1]
+                    names += told
             elif isinstance(reply, hiredis.ReplyError):
                 _refuse(str(reply))
             elif isinstance(reply, bytes) and reply in self._pings:
                 self._answered = self._pings.pop(reply)
         return names
+
+    def _next(self) -> Any:
+        try:
+            return self._reader.gets()
+        except UNREADABLE as error:
+            raise unreadable(error) from error
+
+
+def _reader() -> Any:
+    return hiredis.Reader(protocolError=RedisConnectionError, notEnoughData=_MORE)
+
+
+def _told(reply: Sequence[Any]) -> list[bytes] | None:
+    """Return the names that a message tells of, or None for all."""
+    if len(reply) == 2:  # noqa: PLR2004 - the kind of the message, and the names
+        told = reply[1]
+        if told is None or (isinstance(told, list) and all(type(name) is bytes for name in told)):
+            return told
+    message = "The server told of a change in another form than it has"
+    raise RedisConnectionError(message)
 
 
 def refusal(pool: Any, prefix: bytes, label: str, patience: float) -> str:
@@ -255,46 +274,3 @@ def _poller(socket: Any) -> Callable[[], Any]:
         slower.register(socket.fileno(), select.POLLIN)
         return partial(slower.poll, 0)
     return lambda: True
-
-
-def scope(patterns: Sequence[bytes]) -> tuple[tuple[bytes, ...], Callable[[bytes], bool]]:
-    """
-    Return what the names that match Redis' globs begin with, and what tells whether a name matches one of them.
-
-    Raises ConfigurationError for a pattern that begins with no text.
-    """
-    translated = [_translate(pattern) for pattern in patterns]
-    heads = {head for head, _ in translated}
-    if b"" in heads:
-        message = (
-            f"The near cache was given the patterns {list(patterns)!r}. Allowed are those that begin with a text: "
-            "without one, the server would tell of all that it does, Celery's queues included."
-        )
-        raise ConfigurationError(message)
-    # Redis refuses prefixes of which one begins with another.
-    shortest = [head for head in heads if not any(head != other and head.startswith(other) for other in heads)]
-    try:
-        match = re.compile(b"|".join(rule for _, rule in translated) or rb"(?!)", re.DOTALL).fullmatch
-    except re.error as error:
-        message = f"The near cache was given the patterns {list(patterns)!r}, which cannot be read: {error}."
-        raise ConfigurationError(message) from None
-    return tuple(sorted(shortest)), lru_cache(maxsize=4096)(lambda name: match(name) is not None)
-
-
-def _translate(pattern: bytes) -> tuple[bytes, bytes]:
-    """Return the text that a glob begins with, and the glob as a regular expression."""
-    head, rule, plain = b"", b"", True
-    for escaped, many, one, negated, members, other in _GLOB.findall(pattern):
-        text = escaped or other
-        plain = plain and bool(text)
-        if text:
-            head += text if plain else b""
-            rule += re.escape(text)
-        elif many or one:
-            rule += b".*" if many else b"."
-        elif members:
-            plainly = re.sub(rb"\\(.)|([\[^&~|])", lambda found: re.escape(found[1] or found[2]), members)
-            rule += b"[" + negated + plainly + b"]"
-        else:
-            rule += b"." if negated else b"(?!)"
-    return head, rule

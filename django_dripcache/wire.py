@@ -17,6 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from ._replies import UNREADABLE, unreadable
 from .deadline import left
 
 hiredis: Any
@@ -78,6 +79,8 @@ class Wire:
             return self._receive(len(commands))
         except RedisConnectionError:
             raise
+        except UNREADABLE as error:
+            raise unreadable(error) from error
         except TimeoutError as error:
             message = "Timeout reading from the socket"
             raise RedisTimeoutError(message) from error

@@ -29,7 +29,7 @@ MAX_LINES = 300
 LAYERS = {
     "pure": (
         "address areas beside codecs compression contents context counts deadline encryption entry events "
-        "eviction exceptions flight freshness groups histogram journal keys measures nearness outcomes policy "
+        "eviction exceptions flight freshness globs groups histogram journal keys measures nearness outcomes policy "
         "rates signed tally typing"
     ),
     "flows": "flows flows.*",

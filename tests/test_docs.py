@@ -382,6 +382,7 @@ def hold_a_lock() -> None:
 
 
 @needs_server
+@pytest.mark.far("the rights of a near cache are on a page of their own")
 @pytest.mark.parametrize(
     ("acls", "tables", "rest"),
     [
@@ -411,6 +412,7 @@ def test_the_verbs_send_what_the_acl_of_the_page_allows_and_nothing_else(start_s
 
 
 @needs_server
+@pytest.mark.far("the rights of a near cache are on a page of their own")
 def test_what_the_page_lets_one_leave_out_of_the_acl_can_be_left_out(start_server):
     server = start_server()
     *kept, last = re.search(r":name: acl-cache\n\n((?:.+\n)+)", PAGES["security.rst"]).group(1).splitlines()

@@ -13,6 +13,8 @@ from types import SimpleNamespace
 
 import pytest
 import redis
+from hypothesis import given
+from hypothesis import strategies as st
 
 from django_dripcache import eviction, tracker
 from django_dripcache.broker import from_url
@@ -20,8 +22,9 @@ from django_dripcache.exceptions import ConfigurationError
 from django_dripcache.near import BACKOFF, Near, _living
 from django_dripcache.pools import PoolOptions
 from django_dripcache.server import Server
-from django_dripcache.tracker import LEASE, RefusedError, Tracker, scope
+from django_dripcache.tracker import LEASE, RefusedError, Tracker
 
+from .faults.proxy import Proxy
 from .processes import Watched, Wire, in_threads, needs_server, run_python, tls_only, tls_url, wait_for
 from .restricted import rules
 
@@ -643,31 +646,63 @@ def test_a_server_that_is_loading_or_a_replica_may_track_later(redis_server, raw
         tracker._refuse("ERR unknown command 'CLIENT'")
 
 
-# Which names
+# Bytes that no server sends that is well
+
+
+def listening():
+    """Return what a tracker makes of the bytes that it is sent."""
+    deaf = Tracker.__new__(Tracker)
+    deaf._reader = tracker._reader()
+    deaf._pings = {b"1": 0.0}
+    return lambda data: deaf._parse(data, [])
+
+
+PIECES = [b"\r\n", b"$10\r\ninvalidate\r\n", b"$1\r\n1\r\n", b"_\r\n", b":1\r\n", b"-ERR\r\n"]
+PIECES += [b"%c%d\r\n" % (kind, count) for kind in b">*%~$" for count in (0, 1, 2)]
+
+
+def test_names_are_told_of_and_what_else_is_pushed_is_not():
+    told = listening()
+    assert told(b">2\r\n$10\r\ninvalidate\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n>1\r\n$6\r\nothers\r\n>0\r\n") == [b"a", b"b"]
+    assert told(b">2\r\n$10\r\ninvalidate\r\n_\r\n>2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n") is None
 
 
 @pytest.mark.parametrize(
-    ("glob", "head", "yes", "no"),
+    "data",
     [
-        (b"a:*", b"a:", [b"a:", b"a:b", b"a:\n"], [b"b:a:", b"a"]),
-        (b"a:?c", b"a:", [b"a:bc"], [b"a:c", b"a:bbc"]),
-        (b"a:[bc]d", b"a:", [b"a:bd", b"a:cd"], [b"a:d", b"a:xd"]),
-        (b"a:[^bc]d", b"a:", [b"a:xd"], [b"a:bd"]),
-        (b"a:[b-d]", b"a:", [b"a:c"], [b"a:e", b"a:-"]),
-        (rb"a:[\]\-]", b"a:", [b"a:]", b"a:-"], [b"a:\\"]),
-        (rb"my\-site:\*:*", b"my-site:*:", [b"my-site:*:x"], [b"my-site:x:x"]),
-        (b"a.b:*", b"a.b:", [b"a.b:c"], [b"axb:c"]),
-        (b"exact", b"exact", [b"exact"], [b"exactly"]),
-        (b"a:[]b", b"a:", [], [b"a:b", b"a:"]),
+        b"?\r\n",
+        b"%1\r\n*0\r\n:1\r\n",
+        b">1\r\n$10\r\ninvalidate\r\n",
+        b">2\r\n$10\r\ninvalidate\r\n:5\r\n",
+        b">2\r\n$10\r\ninvalidate\r\n*1\r\n*1\r\n:1\r\n",
+        b">3\r\n$10\r\ninvalidate\r\n*0\r\n*0\r\n",
     ],
 )
-def test_patterns_are_redis_globs(raw, glob, head, yes, no):
-    prefixes, accepts = scope([glob])
-    assert prefixes == (head,)
-    assert [name for name in [*yes, *no] if accepts(name)] == yes
-    for name in [*yes, *no]:
-        raw.set(name, 1)
-    assert sorted(raw.keys(glob)) == sorted(yes)
+def test_what_no_server_says_that_is_well_is_a_lost_connection(data):
+    with pytest.raises(redis.ConnectionError):
+        listening()(data)
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=8), max_size=12).map(b"".join))
+def test_whatever_is_said_is_names_or_a_lost_connection_or_a_refusal(data):
+    try:
+        names = listening()(data)
+    except (redis.ConnectionError, RefusedError):
+        return
+    assert names is None or {type(name) for name in names} <= {bytes}
+
+
+def test_who_reads_while_no_redis_answers_is_told_nothing_and_it_comes_back(start_server, shop):
+    with Proxy(start_server().port) as proxy:
+        near = shop.near(proxy.url)
+        keep(near, A)
+        proxy.become("garbage", text=b"?\r\n")
+        wait_for(lambda: near.get(A) is None and near.stats().status == "connecting")
+        proxy.become("pass")
+        wait_for(lambda: is_live(near))
+
+
+# Which names
 
 
 def test_redis_is_asked_for_the_shortest_beginnings_alone(redis_server, raw, shop):

@@ -337,6 +337,13 @@ def test_what_is_no_reply_is_refused(ends, said):
         wire.exchange(GET)
 
 
+def test_what_has_the_form_of_a_reply_and_cannot_be_one_is_a_lost_connection(ends):
+    wire, far = ends
+    far.sendall(b"%1\r\n*0\r\n:1\r\n")  # a map whose key is a list
+    with pytest.raises(redis.ConnectionError, match="Redis answered what cannot be read"):
+        wire.exchange(GET)
+
+
 # What is left
 
 
