@@ -17,21 +17,19 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from asgiref.sync import sync_to_async
-from django.core.exceptions import SynchronousOnlyOperation
 from redis.exceptions import ResponseError
 
 from ._counted import Exchanging, Loading
+from ._encoding import aencode, aencode_many, encode, encode_many
 from ._replay import Replaying, may_replay
 from ._replies import UNREADABLE, checked, commands, lost, merge, talk, unreadable, written
 from .beside import in_task, in_tasks, in_thread, in_threads
 from .codecs import MISS
-from .counts import COUNTS
 from .deadline import timeout
 from .exceptions import CacheUnavailableError
 from .flight import NOBODY
 from .flows.replay import replay
-from .flows.steps import Command, Encode, Gather, Load, Note, Once, Pipeline, Refused, Sleep, Spawn, Wait
+from .flows.steps import Command, Encode, EncodeMany, Gather, Load, Note, Once, Pipeline, Refused, Sleep, Spawn, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,9 +38,6 @@ if TYPE_CHECKING:
     from .typing import Flow, Link, Reply
 
 T = TypeVar("T")
-
-TOO_LARGE = "TOOLARGE"
-"""The code of what is refused by ourselves, for its size."""
 
 _REFUSAL = re.compile(r"WRONGTYPE|value is not an? (?:integer|valid float)|would overflow|string exceeds maximum")
 
@@ -158,17 +153,6 @@ async def _agather(step: Gather, link: Link) -> list[tuple[Any, Exception | None
     return await in_tasks(work, step.at_once, step.progress)
 
 
-def _encode(step: Encode, link: Link) -> bytes | None:
-    return _bounded(step.codec.encode(step.value, step.key), step.key, link)
-
-
-async def _aencode(step: Encode, link: Link) -> bytes | None:
-    try:
-        return _encode(step, link)
-    except SynchronousOnlyOperation:
-        return _bounded(await sync_to_async(step.codec.encode)(step.value, step.key), step.key, link)
-
-
 def _note(step: Note, link: Link) -> None:
     overflows = link.journal.note(step.names, step.patterns)
     if link.near is not None:
@@ -191,7 +175,8 @@ _HERE: Final[dict[type, Callable[[Any, Link], Any]]] = {
     Sleep: lambda step, _: time.sleep(step.seconds),
     Spawn: _spawn,
     Gather: _gather,
-    Encode: _encode,
+    Encode: encode,
+    EncodeMany: encode_many,
     Note: _note,
 }
 _AHERE: Final[dict[type, Callable[[Any, Link], Awaitable[Any]]]] = {
@@ -201,18 +186,11 @@ _AHERE: Final[dict[type, Callable[[Any, Link], Awaitable[Any]]]] = {
     Sleep: lambda step, _: asyncio.sleep(step.seconds),
     Spawn: _aspawn,
     Gather: _agather,
-    Encode: _aencode,
+    Encode: aencode,
+    EncodeMany: aencode_many,
     Note: _anote,
 }
 """What is done in this process; all else is asked of the server."""
-
-
-def _bounded(raw: bytes, key: bytes, link: Link) -> bytes | None:
-    if link.max_value_bytes is None or len(raw) <= link.max_value_bytes:
-        COUNTS.stored(key, len(raw))
-        return raw
-    link.refused(TOO_LARGE, f"a value of {len(raw)} bytes is over MAX_VALUE_BYTES")
-    return None
 
 
 def _send(step: Exchange, link: Link) -> Reply:

@@ -46,7 +46,7 @@ def written(step: Exchange) -> list[bytes]:
 
 def lost(step: Exchange, replies: list[Reply]) -> list[Command]:
     """Return what is to be sent again: the scripts that the server does not have, with their text."""
-    if type(step) is Command:
+    if NoScriptError not in map(type, replies):
         return []
     steps = step.steps if isinstance(step, Pipeline) else [step]
     return [

@@ -12,16 +12,16 @@ a value off as another key's. Integers that Redis can count with are stored as p
 
 from __future__ import annotations
 
-import hmac
 import pickle
 import re
 from functools import lru_cache
 from hashlib import blake2b
+from hmac import compare_digest
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from .compression import PLAIN, deflate, inflate
+from .compression import PLAIN, ZLIB, ZSTD, deflate, inflate
 from .exceptions import SerializationError
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ MEMBER: Final = b""
 _MAGIC: Final = b"\xdc"
 _MAC_BYTES: Final = 16
 _HEADER_BYTES: Final = 2 + _MAC_BYTES
+_STARTS: Final = tuple(_MAGIC + bytes([flags]) for flags in (PLAIN, ZLIB, ZSTD))
 _INTEGER: Final = re.compile(rb"-?(?:0|[1-9][0-9]{0,18})")
 _IMMUTABLE: Final = frozenset({int, str, bytes, float, bool, type(None)})
 _INT64: Final = range(-(2**63), 2**63)
@@ -104,18 +105,14 @@ class PickleCodec:
             raise SerializationError(message, kind=kind) from error
         flags = PLAIN
         if self._compress_above is not None and self._compress_above <= len(payload) <= self._inflate_limit:
-            kind_of, smaller = deflate(payload)
-            if len(smaller) < len(payload):
-                flags, payload = kind_of, smaller
-        return b"%c%c%b%b" % (_MAGIC, flags, _mac(self._hashes[0], flags, key, payload), payload)
+            flags, payload = deflate(payload)
+        return _STARTS[flags] + _mac(self._hashes[0], flags, key, payload) + payload
 
     def decode(self, raw: bytes, key: bytes) -> Any:
         """Return the value stored under ``key``, or MISS if it was not this site that stored it there."""
-        if raw[:1] != _MAGIC or len(raw) <= _HEADER_BYTES:
-            return int(raw) if _INTEGER.fullmatch(raw) else MISS
         payload = self._verify(raw, key)
         if payload is None:
-            return MISS
+            return int(raw) if _INTEGER.fullmatch(raw) else MISS
         try:
             return UNPICKLE(payload)
         except DAMAGE:
@@ -123,11 +120,9 @@ class PickleCodec:
 
     def open(self, raw: bytes, key: bytes) -> Opened | None:
         """Return what ``revive()`` makes the value of, as often as it is asked to; None where decode() is a miss."""
-        if raw[:1] != _MAGIC or len(raw) <= _HEADER_BYTES:
-            return (_same, int(raw)) if _INTEGER.fullmatch(raw) else None
         payload = self._verify(raw, key)
         if payload is None:
-            return None
+            return (_same, int(raw)) if _INTEGER.fullmatch(raw) else None
         value = self.revive((UNPICKLE, payload))
         if value is MISS:
             return None
@@ -143,13 +138,18 @@ class PickleCodec:
 
     def _verify(self, raw: bytes, key: bytes) -> bytes | None:
         """Return the pickle that this site has signed under ``key``, or None."""
+        if raw[:1] != _MAGIC or len(raw) <= _HEADER_BYTES:
+            return None
         flags, mac, payload = raw[1], raw[2:_HEADER_BYTES], raw[_HEADER_BYTES:]
-        if not hmac.compare_digest(mac, _mac(self._hashes[0], flags, key, payload)):
-            others = (_mac(other, flags, key, payload) for other in self._hashes[1:])
-            if not any(hmac.compare_digest(mac, other) for other in others):
-                return None
+        for keyed in self._hashes:
+            if compare_digest(mac, _mac(keyed, flags, key, payload)):
+                break
+        else:
+            return None
+        if flags == PLAIN:
+            return payload
         try:
-            return payload if flags == PLAIN else inflate(flags, payload, self._inflate_limit)
+            return inflate(flags, payload, self._inflate_limit)
         except DAMAGE:
             return None
 

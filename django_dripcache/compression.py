@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -18,15 +20,36 @@ else:
 PLAIN, ZLIB, ZSTD = 0, 1, 2
 
 
+_LEVEL = 1
+"""Of pickled rows and objects, levels up to 3 make hardly less than this one, which is the fastest of them."""
+
+
+class _Contexts(threading.local):
+    """What Zstandard works with: to make it takes longer than to compress a small payload. Each is of one thread."""
+
+    @cached_property
+    def compressor(self) -> Any:
+        return _zstandard.ZstdCompressor(level=_LEVEL)  # type: ignore[union-attr]
+
+    @cached_property
+    def decompressor(self) -> Any:
+        return _zstandard.ZstdDecompressor()  # type: ignore[union-attr]
+
+
+_contexts = _Contexts()
+
+
 class TooLargeError(ValueError):
     """A payload would inflate beyond the bound."""
 
 
 def deflate(payload: bytes) -> tuple[int, bytes]:
-    """Return how ``payload`` was compressed and the result: Zstandard where it is installed, else zlib."""
+    """Return how ``payload`` is smallest, and what it is then: by Zstandard where it is installed, else by zlib."""
     if _zstandard is not None:
-        return ZSTD, _zstandard.ZstdCompressor(level=3).compress(payload)
-    return ZLIB, zlib.compress(payload, 3)
+        kind, smaller = ZSTD, _contexts.compressor.compress(payload)
+    else:
+        kind, smaller = ZLIB, zlib.compress(payload, 3)
+    return (kind, smaller) if len(smaller) < len(payload) else (PLAIN, payload)
 
 
 def inflate(kind: int, payload: bytes, limit: int) -> bytes:
@@ -52,7 +75,7 @@ def inflate(kind: int, payload: bytes, limit: int) -> bytes:
             if size < 0:
                 message = "The payload does not declare its size, as ours do."
                 raise ValueError(message)
-            inflated = b"" if size > limit else _zstandard.ZstdDecompressor().decompress(payload, limit)
+            inflated = b"" if size > limit else _contexts.decompressor.decompress(payload, limit)
         except _zstandard.ZstdError as error:
             raise ValueError(str(error)) from error
         if size > limit:

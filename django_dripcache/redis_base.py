@@ -29,7 +29,7 @@ from .services.nearness import find_patterns
 from .stats import CacheStats
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
     from .near import Near
     from .typing import Flow, Link, Seconds
@@ -71,14 +71,11 @@ class BaseClient(MembersClient):
 
     def name(self, key: Any, version: int | None = None) -> bytes:
         """Return the name in Redis of a key of the site."""
-        backend = self._backend
         if type(key) is str and self._plain and len(key) <= _SHORT and not _ODD.search(key):
             # What most keys are like: the same name as below, found with less ado.
-            place = backend.key_prefix, backend.version if version is None else version
-            if type(place[1]) is int:  # True and 1.0 are equal to 1, and are other versions
-                start = self._starts.get(place) or self._find_start(*place)
-                if start:
-                    return start + key.encode()
+            start = self._start(version)
+            if start:
+                return start + key.encode()
         if isinstance(key, CacheKey):
             if not key.startswith(self._keyspace.prefix):
                 prefix = self._keyspace.prefix
@@ -90,8 +87,22 @@ class BaseClient(MembersClient):
             self._backend.validate_key(made)
         return self._keyspace.name(made)
 
-    def _find_start(self, prefix: str, version: int) -> bytes:
+    def names(self, keys: Sequence[Any], version: int | None = None) -> list[bytes]:
+        """Return the names in Redis of keys of the site, in their order. See name()."""
+        if self._plain and {*map(type, keys)} == {str} and max(map(len, keys)) <= _SHORT:
+            start = self._start(version)
+            if start and not _ODD.search("".join(keys)):
+                return [start + key.encode() for key in keys]
+        return [self.name(key, version) for key in keys]
+
+    def _start(self, version: int | None) -> bytes:
         """Return what the names of plain keys begin with; nothing where each key is to be looked at."""
+        place = self._backend.key_prefix, self._backend.version if version is None else version
+        if type(place[1]) is not int:  # True and 1.0 are equal to 1, and are other versions
+            return b""
+        return self._starts.get(place) or self._find_start(*place)
+
+    def _find_start(self, prefix: str, version: int) -> bytes:
         made = self._backend.make_key("", version)
         if len(made) > _SHORT or _ODD.search(made):
             return b""

@@ -13,7 +13,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from ._drive import arun, run
 from .codecs import DAMAGE, MISS, UNPICKLE
-from .events import tell
+from .events import tell, tell_all
 from .flows import counters, nearby, scan, values
 from .keys import escape_glob_text
 from .redis_base import BaseClient
@@ -109,7 +109,7 @@ class DripClient(BaseClient):
         near = self.near
         if near is not None and client is None:
             keys = list(keys)
-            names = [self.name(key, version) for key in keys]
+            names = self.names(keys, version)
             found = near.get_many(names)
             if None not in found:
                 kept = [entry.value for entry in found if entry is not None]
@@ -122,8 +122,8 @@ class DripClient(BaseClient):
                 except DAMAGE:
                     pass
                 else:
-                    tell("near", *[name for name, own in zip(names, kept, strict=True) if own is not None])
-                    tell("miss", *[name for name, own in zip(names, kept, strict=True) if own is None])
+                    tell_all("near", [name for name, own in zip(names, kept, strict=True) if own is not None])
+                    tell_all("miss", [name for name, own in zip(names, kept, strict=True) if own is None])
                     return known
         return self._run(self._get_many(keys, version), {}, client)
 
@@ -132,12 +132,12 @@ class DripClient(BaseClient):
         return await self._arun(self._get_many(keys, version), {})
 
     def _get_many(self, keys: Iterable[Any], version: int | None) -> Flow[dict[Any, Any]]:
-        names = {key: self.name(key, version) for key in keys}
-        wanted, near = list(names.values()), self.near
+        asked, near = list(dict.fromkeys(keys)), self.near
+        names = self.names(asked, version)
         found = yield from (
-            values.get_many(wanted, self.codec) if near is None else nearby.get_many(wanted, self.codec, near)
+            values.get_many(names, self.codec) if near is None else nearby.get_many(names, self.codec, near)
         )
-        return {key: value for key, value in zip(names, found, strict=True) if value is not MISS}
+        return {key: value for key, value in zip(asked, found, strict=True) if value is not MISS}
 
     def set_many(  # pyright: ignore[reportIncompatibleMethodOverride] - Django's contract
         self,
@@ -156,7 +156,7 @@ class DripClient(BaseClient):
         return await self._arun(self._set_many(data, timeout, version), list(data))
 
     def _set_many(self, data: Mapping[Any, Any], timeout: Any, version: int | None) -> Flow[list[Any]]:
-        names = {self.name(key, version): key for key in data}
+        names = dict(zip(self.names(list(data), version), data, strict=True))
         entries = {name: data[key] for name, key in names.items()}
         refused = yield from values.set_many(entries, self.codec, self._ttl(timeout))
         return [names[name] for name in refused]
@@ -165,11 +165,11 @@ class DripClient(BaseClient):
         self, keys: Iterable[Any], version: int | None = None, client: Redis | None = None
     ) -> None:
         """Remove all keys."""
-        self._run(values.delete([self.name(key, version) for key in keys]), 0, client)
+        self._run(values.delete(self.names(list(keys), version)), 0, client)
 
     async def adelete_many(self, keys: Iterable[Any], version: int | None = None) -> None:
         """See delete_many()."""
-        await self._arun(values.delete([self.name(key, version) for key in keys]), 0)
+        await self._arun(values.delete(self.names(list(keys), version)), 0)
 
     def has_key(self, key: Any, version: int | None = None, client: Redis | None = None) -> bool:
         """Return whether the key is there."""

@@ -14,7 +14,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from ._drive import TOO_LARGE, run
+from ._drive import run
+from ._encoding import TOO_LARGE
 from .address import Route
 from .breaker import Breaker
 from .broker import namespace_root

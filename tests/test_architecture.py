@@ -33,7 +33,7 @@ LAYERS = {
         "rates signed tally typing"
     ),
     "flows": "flows flows.*",
-    "driver": "_counted _drive _replay _replies",
+    "driver": "_counted _drive _encoding _replay _replies",
     "wiring": (
         "breaker broker conf connections lending lent multiplexer near outage pools secrecy server signals sockets "
         "stats tracker transport wire"
@@ -60,7 +60,8 @@ SHARED = {"CacheClient", "cache", "memoize"}
 BARRED = {"asgiref", "celery", "django", "django_redis", "kombu", "redis"}
 ALLOWED = {
     "exceptions": {"django.core.exceptions"},
-    "_drive": {"asgiref.sync", "django.core.exceptions", "redis.exceptions"},
+    "_drive": {"redis.exceptions"},
+    "_encoding": {"asgiref.sync", "django.core.exceptions"},
     "_replies": {"redis.exceptions"},
 }
 

@@ -29,6 +29,7 @@ from django_dripcache import codecs, compression
 from django_dripcache.codecs import JSON, MEMBER, MISS, OpenCodec, PickleCodec, TypedCodec, TypedJsonCodec
 from django_dripcache.compression import PLAIN, ZLIB, ZSTD, TooLargeError, deflate, inflate
 from django_dripcache.exceptions import SerializationError
+from tests.processes import in_threads
 
 KEY, OTHER = b"site:d::1:key", b"site:d::1:other"
 LIMIT = 2**20
@@ -526,6 +527,24 @@ def test_a_frame_that_does_not_declare_its_size_is_damaged_at_any_length_it_is_c
     for length in range(len(whole)):
         with pytest.raises(ValueError):
             inflate(ZSTD, whole[:length], LIMIT)
+
+
+def test_a_payload_is_read_after_one_that_was_damaged():
+    zstandard()
+    whole = deflate(b"a" * 1000)
+    for cut in (whole[1][:-3], b"(\xb5/\xfd" + b"\xff" * 20):
+        with pytest.raises(ValueError):
+            inflate(ZSTD, cut, LIMIT)
+        assert inflate(*whole, LIMIT) == b"a" * 1000
+
+
+def test_threads_compress_side_by_side():
+    def work(number):
+        for size in range(500, 20_000, 500):
+            payload = b"%d" % number * size
+            assert inflate(*deflate(payload), 20_000) == payload
+
+    in_threads(4, work)
 
 
 @pytest.mark.parametrize("kind", [-1, 3, 255])

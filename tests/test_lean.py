@@ -73,6 +73,15 @@ def test_a_key_that_is_like_most_has_the_name_that_it_would_have_otherwise(prefi
                 assert told(one, text, version) == long_way(one, text, version)
 
 
+@settings(max_examples=100, deadline=None)
+@given(prefix=plain, keys=st.lists(plain | texts | texts.map(Text), max_size=5), version=versions)
+def test_the_names_of_many_keys_are_those_of_each(prefix, keys, version):
+    one = client(KEY_PREFIX=prefix)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CacheKeyWarning)
+        assert one.names(keys, version) == [one.name(key, version) for key in keys]
+
+
 def test_versions_that_are_equal_and_read_otherwise_are_apart():
     one = client()
     names = [one.name("key", version) for version in (1, True, 1.0, "1")]

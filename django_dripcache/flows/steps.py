@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence, Sized
+    from collections.abc import Callable, Mapping, Sequence, Sized
 
     from ..typing import Codec, Flow, Loader
 
@@ -193,10 +193,20 @@ class Encode:
         self.key = key
 
 
+class EncodeMany:
+    """Values to be made bytes, by key. The driver sends back a list in their order, of what Encode is sent back."""
+
+    __slots__ = ("codec", "entries")
+
+    def __init__(self, codec: Codec, entries: Mapping[bytes, Any]) -> None:
+        self.codec = codec
+        self.entries = entries
+
+
 Exchange = Command | Script | Pipeline
 """The steps that the server answers."""
 
-Step = Command | Script | Pipeline | Load | Once | Wait | Sleep | Spawn | Gather | Encode | Note
+Step = Command | Script | Pipeline | Load | Once | Wait | Sleep | Spawn | Gather | Encode | EncodeMany | Note
 
 SCAN_COUNT: Final = 1000
 """COUNT of every SCAN: 100,000 keys among a million foreign ones take about a second, and others hardly notice."""

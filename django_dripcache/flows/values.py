@@ -6,11 +6,11 @@ from hashlib import sha1
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..codecs import MISS
-from ..events import tell, tell_apart
+from ..events import tell, tell_all, tell_apart
 from ..exceptions import CacheUnavailableError
 from .counters import ATTEMPTS, add, check_delta
 from .journalled import journalled
-from .steps import Command, Encode, Load, Pipeline, Refused, Script
+from .steps import Command, Encode, EncodeMany, Load, Pipeline, Refused, Script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -121,15 +121,13 @@ def set_many(
     """
     if not entries:
         return []
-    steps: list[Command] = []
-    too_large: list[bytes] = []
-    for key, value in entries.items():
-        raw = yield Encode(codec, value, key)
-        if raw is None:
-            too_large.append(key)
-            steps.append(Command("UNLINK", key))
-        else:
-            steps.append(_set(key, raw, ttl))
+    raws = yield EncodeMany(codec, entries)
+    too_large = [key for key, raw in zip(entries, raws, strict=True) if raw is None]
+    expiry: tuple[Argument, ...] = () if ttl is None else ("PX", ttl)
+    steps = [
+        Command("UNLINK", key) if raw is None else Command("SET", key, raw, *expiry)
+        for key, raw in zip(entries, raws, strict=True)
+    ]
     if ttl == 0:
         yield from delete([*entries, *leases])
         return []
@@ -196,7 +194,7 @@ def delete(keys: Sequence[bytes]) -> Flow[int]:
     if not keys:
         return 0
     removed = yield from journalled(_only(Command("UNLINK", *keys)), keys)
-    tell("invalidated", *keys)
+    tell_all("invalidated", keys)
     return int(removed)
 
 

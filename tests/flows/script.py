@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django_dripcache.flows.steps import Command, Encode, Load, Note, Pipeline, Script, Sleep
+from django_dripcache.flows.steps import Command, Encode, EncodeMany, Load, Note, Pipeline, Script, Sleep
 
 
 def shape(step: Any) -> Any:
@@ -38,7 +38,7 @@ def play(
     try:
         step = next(flow)
         while True:
-            if isinstance(step, Encode):
+            if isinstance(step, (Encode, EncodeMany)):
                 step = _encode(flow, step)
                 continue
             if isinstance(step, Note):
@@ -63,9 +63,11 @@ def play(
     return result
 
 
-def _encode(flow: Any, step: Encode) -> Any:
+def _encode(flow: Any, step: Encode | EncodeMany) -> Any:
+    encode = step.codec.encode
+    entries = {step.key: step.value} if isinstance(step, Encode) else step.entries
     try:
-        raw = step.codec.encode(step.value, step.key)
+        raws = [encode(value, key) for key, value in entries.items()]
     except BaseException as error:  # noqa: BLE001 - as a driver does
         return flow.throw(error)
-    return flow.send(raw)
+    return flow.send(raws[0] if isinstance(step, Encode) else raws)
