@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -191,15 +192,12 @@ class DripCachePanel(Panel):  # type: ignore[misc]
         stats = self.get_stats()
         if not stats:
             return ""
-        return ngettext(
-            "%(total)d call, %(near)d near, %(trips)d round trips in %(time).2f ms",
-            "%(total)d calls, %(near)d near, %(trips)d round trips in %(time).2f ms",
-            stats["total"],
-        ) % {
-            "total": stats["total"],
+        total, trips = stats["total"], stats["round_trips"]
+        return _("%(calls)s, %(near)d near, %(trips)s in %(time)s ms") % {
+            "calls": ngettext("%d call", "%d calls", total) % total,
             "near": stats["near_hits"],
-            "trips": stats["round_trips"],
-            "time": stats["milliseconds"],
+            "trips": ngettext("%d round trip", "%d round trips", trips) % trips,
+            "time": number_format(stats["milliseconds"], 2),
         }
 
 

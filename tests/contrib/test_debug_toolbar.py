@@ -18,6 +18,7 @@ from django.core.cache import caches
 from django.http import HttpResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import include, path, reverse
+from django.utils.translation import override
 
 pytest.importorskip("debug_toolbar")
 
@@ -357,6 +358,14 @@ def test_the_server_timing_and_the_side_bar_tell_the_sum(broker, toolbar):
     assert "DripCachePanel_redis;dur=" in answer["Server-Timing"]
     assert '"DripCache, 2 round trips"' in answer["Server-Timing"]
     assert re.search(r"2 calls, 0 near, 2 round trips in \d+\.\d\d ms", answer.content.decode())
+
+
+@pytest.mark.far("it is about what Redis is sent")
+def test_the_side_bar_counts_and_writes_numbers_as_the_language_does(broker, toolbar):
+    Site.work = staticmethod(lambda: cache.get("key"))
+    with override("de"):
+        page = Client().get("/").content.decode()
+    assert re.search(r"1 Aufruf, 0 nah, 1 Roundtrip in \d+,\d\d ms", page)
 
 
 def test_without_the_package_the_error_says_what_to_install():
