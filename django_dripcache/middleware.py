@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
 
-class _Within:
-    """Middleware that answers each request within a block, in a thread and on an event loop alike."""
+class Middleware:
+    """Middleware that serves threads and event loops alike."""
 
     sync_capable = True
     async_capable = True
@@ -32,7 +32,11 @@ class _Within:
         self.get_response = get_response
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:
-            markcoroutinefunction(self)
+            markcoroutinefunction(self)  # type: ignore[type-var] - its subclasses can be called
+
+
+class _Within(Middleware):
+    """Middleware that answers each request within a block."""
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Answer a request within the block."""
@@ -76,7 +80,7 @@ class BatchMiddleware(_Within):
         return collecting()
 
 
-class RateLimitMiddleware:
+class RateLimitMiddleware(Middleware):
     """
     Answer 429 to a request that a rule of ``DRIPCACHE["RATE_LIMITS"]`` denies.
 
@@ -85,14 +89,9 @@ class RateLimitMiddleware:
     user, else as early as can be.
     """
 
-    sync_capable = True
-    async_capable = True
-
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        self.is_async = iscoroutinefunction(get_response)
+        super().__init__(get_response)
         if self.is_async:
-            markcoroutinefunction(self)
             self.process_view = self.aprocess_view  # type: ignore[assignment,method-assign]
         get_rules()  # a rule that cannot work is told when the site starts
 

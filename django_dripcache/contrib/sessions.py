@@ -10,17 +10,17 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.contrib.sessions.backends.base import VALID_KEY_CHARS, CreateError, UpdateError
 from django.http import HttpResponse
 from django.utils.crypto import get_random_string
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
+from ..middleware import Middleware
 from .engine import CachedStore, SessionUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
@@ -127,21 +127,12 @@ class SessionStore(CachedStore):
             raise CreateError if must_create else UpdateError
 
 
-class SessionOutageMiddleware:
+class SessionOutageMiddleware(Middleware):
     """
     Answer a request whose session cannot be known now with a 503, and leave its cookies alone.
 
     It stands before SessionMiddleware. Override ``unavailable()`` for another answer.
     """
-
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        self.is_async = iscoroutinefunction(get_response)
-        if self.is_async:
-            markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Answer a request."""
