@@ -32,7 +32,7 @@ class Middleware:
         self.get_response = get_response
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:
-            markcoroutinefunction(self)  # type: ignore[type-var] - its subclasses can be called
+            markcoroutinefunction(self)  # type: ignore[type-var]
 
 
 class _Within(Middleware):
