@@ -22,7 +22,7 @@ from benchmarks import crowds, footprint
 from benchmarks.calls import CALLS, FILL, GET, GET_MANY, PAYLOADS, SET, SMALL, THREADS, Turn
 from benchmarks.contenders import LOCMEM, NEAR, THEIRS, PlainSocket, contenders, settings_of, wait_for
 from benchmarks.replay import CUT, replay, trace
-from benchmarks.rounds import interleave, machine, spread, table
+from benchmarks.rounds import interleave, machine, say, spread, table
 from benchmarks.targets import Found, judge
 from django_dripcache.connections import close_all
 from django_dripcache.testing.server import RedisServer, find_binary
@@ -217,12 +217,6 @@ def show_server(server: RedisServer, client: redis.Redis) -> None:
         alone = alone or used
         rows.append([str(processes), f"{used * 1000:.1f} ({used / alone:.2f})"])
     say(table(["processes with a near cache", "ms"], rows))
-
-
-def say(*lines: str) -> None:
-    """Print lines."""
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import django
 from django.conf import settings
 
-from benchmarks.rounds import alone, interleave, machine, spread, table, together
+from benchmarks.rounds import alone, interleave, machine, say, spread, table, together
 from django_dripcache.connections import close_all
 from django_dripcache.testing.server import RedisServer, find_binary
 
@@ -194,12 +194,6 @@ def commands(client: redis.Redis, call: Callable[[], Any]) -> list[str]:
             if line["client_type"] != "lua":
                 sent.append(line["command"].split(" ", 1)[0])
         return sent
-
-
-def say(*lines: str) -> None:
-    """Print lines."""
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import random
+import sys
 import time
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -77,6 +78,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     ]
     rule = "  ".join("=" * width for width in widths)
     return "\n".join(line.rstrip() for line in [rule, lines[0], rule, *lines[1:], rule])
+
+
+def say(*lines: str) -> None:
+    """Print lines at once."""
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
 
 
 def machine(redis_version: str) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from benchmarks.rounds import machine, table
+from benchmarks.rounds import machine, say, table
 from django_dripcache.address import Route
 from django_dripcache.broker import from_url
 from django_dripcache.pools import PoolOptions, make_pool
@@ -133,11 +133,6 @@ def processor(client: Any) -> float:
     """Return the seconds of processor time that the server has used."""
     used = client.info("cpu")
     return float(used["used_cpu_sys"] + used["used_cpu_user"])
-
-
-def say(*lines: str) -> None:
-    """Print some lines."""
-    sys.stdout.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

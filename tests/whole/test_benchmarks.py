@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.calls import PAYLOADS, rows
+from benchmarks.dashboard import PAGES
 from benchmarks.replay import CUT, trace
 from tests.processes import needs_server
 
@@ -32,16 +33,21 @@ def tables(text: str) -> list[list[list[str]]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def printed() -> list[list[list[str]]]:
-    """What the command prints with rounds that are as few as can be."""
-    command = [sys.executable, "-m", "benchmarks.caches", "--seconds", "0", "--accesses", "600"]
+def run(name: str, *options: str) -> str:
+    """Return what a benchmark prints."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path}
     environment.pop("DJANGO_SETTINGS_MODULE", None)
+    command = [sys.executable, "-m", f"benchmarks.{name}", *options]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    return tables(done.stdout)
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def printed() -> list[list[list[str]]]:
+    """What the command prints with rounds that are as few as can be."""
+    return tables(run("caches", "--seconds", "0", "--accesses", "600"))
 
 
 @needs_server
@@ -100,6 +106,15 @@ def test_near_hits_and_stampedes_are_what_they_are_said_to_be(printed):
     assert calls["django-redis, get_or_set"] > 1
     replayed = {row[0]: row[2] for row in printed[5][1:]}
     assert len(set(replayed.values())) == 1
+
+
+@needs_server
+def test_every_page_of_the_admin_is_measured_and_clear_leaves_what_is_not_the_sites():
+    done = run("dashboard", "--keys", "2000")
+    (found,) = tables(done)
+    assert [row[0] for row in found[1:]] == ["(overview)", *PAGES[1:]]
+    assert all(row[1].isdigit() for row in found[1:])
+    assert "To clear took" in done
 
 
 def test_the_cut_of_the_trace_is_whole():
