@@ -19,6 +19,7 @@ import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -69,6 +70,24 @@ def in_threads(count: int, work: Callable[[int], Any], seconds: float = 30.0) ->
     with ThreadPoolExecutor(count) as executor:
         futures = [executor.submit(work, number) for number in range(count)]
         return [future.result(timeout=seconds) for future in futures]
+
+
+HANDSHAKE = frozenset({"AUTH", "CLIENT", "HELLO", "SELECT"})
+
+
+def sent(raw: redis.Redis, call: Callable[[], Any]) -> list[str]:
+    """Return the commands of a call, as the server tells them; but for those of scripts and of a handshake."""
+    with raw.monitor() as monitor:
+        call()
+        raw.echo("the end")
+        lines = takewhile(lambda line: "the end" not in line["command"], monitor.listen())
+        commands = [line["command"] for line in lines if line["client_type"] != "lua"]
+    return [command for command in commands if command.split(" ", 1)[0].upper() not in HANDSHAKE]
+
+
+def verbs_sent(raw: redis.Redis, call: Callable[[], Any]) -> list[str]:
+    """Return the first word of each command of a call. See sent()."""
+    return [command.split(" ", 1)[0] for command in sent(raw, call)]
 
 
 @contextlib.contextmanager
@@ -194,6 +213,40 @@ def environment(url: str, **extra: str) -> dict[str, str]:
         "PYTHONWARNINGS": "error::ResourceWarning",
         **extra,
     }
+
+
+@contextlib.contextmanager
+def interpreter(url: str) -> Iterator[Callable[[str], None]]:
+    """Start another process of the site at ``url``, with all of the package at hand; yield what runs a line in it."""
+    code = """
+import django, sys
+django.setup()
+from django.core.cache import cache as django_cache
+from django_dripcache import *
+for line in sys.stdin:
+    exec(line)
+    print("done", flush=True)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=environment(url),
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def do(line: str) -> None:
+        process.stdin.write(f"{line}\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "done\n"
+
+    try:
+        yield do
+    finally:
+        process.stdin.close()
+        process.wait(10)
+        process.stdout.close()
 
 
 def run_python(code: str, url: str, *, timeout: float = 30.0, **extra: str) -> Any:

@@ -25,7 +25,7 @@ from django_dripcache.counts import COUNTS, HIT, MISS
 from django_dripcache.later import Later, collecting
 from django_dripcache.server import Server
 
-from .processes import UNREACHABLE, in_threads, needs_server, site, wait_for
+from .processes import UNREACHABLE, in_threads, needs_server, site, verbs_sent, wait_for
 
 reports = CacheManager(namespace="reports")
 
@@ -80,20 +80,6 @@ def read(drive):
     return lambda register, *batches: loop.run_until_complete(asynchronous(register, *batches))
 
 
-def commands(raw, work):
-    """Return the names of the commands that the server is sent by some work."""
-    with raw.monitor() as monitor:
-        work()
-        raw.echo("the end")
-        seen = []
-        for line in monitor.listen():
-            if "the end" in line["command"]:
-                return seen
-            if line["client_type"] != "lua":
-                seen.append(line["command"].split(" ", 1)[0])
-    raise AssertionError
-
-
 # One round trip
 
 
@@ -139,7 +125,7 @@ def test_the_server_is_sent_what_it_would_be_sent_without_a_batch(here, read):
 
     django_cache.get("a")  # the connection is there
     assert read(register, django_cache.batch(), cache.batch()) == [None] * 3
-    sent = commands(here, lambda: read(register, django_cache.batch(), cache.batch()))
+    sent = verbs_sent(here, lambda: read(register, django_cache.batch(), cache.batch()))
     assert sorted(sent) == ["EVALSHA", "GET", "GET"]
 
 
@@ -151,7 +137,7 @@ def test_each_read_is_asked_for_once_however_it_comes_about(here):
             assert (b.value, a.value, b.value) == (None, None, None)
 
     page()
-    assert commands(here, page) == ["GET", "GET"]
+    assert verbs_sent(here, page) == ["GET", "GET"]
 
 
 @pytest.mark.far("it counts what Redis is sent")

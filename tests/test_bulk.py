@@ -12,7 +12,7 @@ from django_dripcache import CacheClient, CacheManager, CacheUnavailableError, I
 from django_dripcache.bulk import Warmed
 
 from .conftest import use_server
-from .processes import UNREACHABLE, run_python, site
+from .processes import UNREACHABLE, run_python, site, verbs_sent
 
 
 @pytest.fixture
@@ -27,19 +27,6 @@ def shared(here, drive):
     return drive(cache)
 
 
-def sent(raw, call):
-    """Return how many times a call wrote to the server: replies of a page are read together."""
-    with raw.monitor() as monitor:
-        call()
-        raw.echo("the end")
-        seen = []
-        for line in monitor.listen():
-            if "the end" in line["command"]:
-                return seen
-            seen.append(line["command"].split(" ", 1)[0])
-    raise AssertionError
-
-
 # bulk_get, bulk_set
 
 
@@ -48,7 +35,7 @@ def test_a_thousand_keys_are_one_round_trip_each_way(shared, here):
     shared.get("warm")
     data = {f"key:{number}": number for number in range(1000)}
     assert shared.bulk_set(data) == []
-    assert sent(here, lambda: shared.bulk_get(data)) == ["MGET"]
+    assert verbs_sent(here, lambda: shared.bulk_get(data)) == ["MGET"]
     assert shared.bulk_get(data) == data
     assert len(here.execute_command("MGET", *(f"dripcache:c:{key}" for key in data))) == 1000
 

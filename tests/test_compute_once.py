@@ -32,7 +32,7 @@ from django_dripcache import (
 )
 from django_dripcache.entry import parse
 
-from .processes import ROOT, UNREACHABLE, environment, in_threads, needs_server, run_python, site, wait_for
+from .processes import ROOT, UNREACHABLE, environment, in_threads, needs_server, run_python, sent, site, wait_for
 
 
 class BrokenError(Exception):
@@ -59,21 +59,6 @@ def stale(target, key="key", value="old", **options):
     """Leave a value that is stale."""
     target.set(key, value, 0.02, grace=60, **options)
     wait_for(lambda: not target.has(key))
-
-
-def spent(raw, call):
-    """Return what a call sends, as the server tells it; but for what a script sends, and a connection to begin with."""
-    with raw.monitor() as monitor:
-        call()
-        raw.echo("the end")
-        seen = []
-        for line in monitor.listen():
-            if "the end" in line["command"]:
-                return seen
-            handshake = line["command"].split(" ", 1)[0].upper() in {"AUTH", "CLIENT", "HELLO", "SELECT"}
-            if line["client_type"] != "lua" and not handshake:
-                seen.append(line["command"])
-    raise AssertionError
 
 
 # A miss, a hit
@@ -118,14 +103,14 @@ def test_the_round_trips_are_one_for_a_hit_and_two_for_a_miss(shared, here, opti
     shared.get("warm")
     shared.get_or_set("warm", lambda: "x", tags=["w"])
     shared.invalidate_tags("w")  # the server has every script by now
-    assert len(spent(here, lambda: shared.get_or_set("key", lambda: "new", **options))) == 2
-    assert len(spent(here, lambda: shared.get_or_set("key", broken, **options))) == 1
-    assert len(spent(here, lambda: shared.get("key"))) == 1
-    assert len(spent(here, lambda: shared.has("key"))) == 1
-    assert len(spent(here, lambda: shared.ttl("key"))) == 1
-    assert len(spent(here, lambda: shared.get_many(["key"]))) == (2 if options else 1)
-    assert len(spent(here, lambda: shared.get_or_set_many(["a", "b"], dict.fromkeys))) == 1 + 3
-    assert len(spent(here, lambda: shared.invalidate_tags("a", "b"))) == 1
+    assert len(sent(here, lambda: shared.get_or_set("key", lambda: "new", **options))) == 2
+    assert len(sent(here, lambda: shared.get_or_set("key", broken, **options))) == 1
+    assert len(sent(here, lambda: shared.get("key"))) == 1
+    assert len(sent(here, lambda: shared.has("key"))) == 1
+    assert len(sent(here, lambda: shared.ttl("key"))) == 1
+    assert len(sent(here, lambda: shared.get_many(["key"]))) == (2 if options else 1)
+    assert len(sent(here, lambda: shared.get_or_set_many(["a", "b"], dict.fromkeys))) == 1 + 3
+    assert len(sent(here, lambda: shared.invalidate_tags("a", "b"))) == 1
 
 
 @pytest.mark.far("it counts round trips")
@@ -142,8 +127,8 @@ def test_many_values_are_read_loaded_and_stored_together(shared, here):
     assert list(shared.get_or_set_many(["a", "b", "c"], broken)) == ["a", "b", "c"]
     assert shared.get_or_set_many([], broken) == {}
     thousand = [str(number) for number in range(1000)]
-    assert len(spent(here, lambda: shared.get_or_set_many(thousand, dict.fromkeys))) == 2 + 1000
-    assert len(spent(here, lambda: shared.get_or_set_many(thousand, broken))) == 1
+    assert len(sent(here, lambda: shared.get_or_set_many(thousand, dict.fromkeys))) == 2 + 1000
+    assert len(sent(here, lambda: shared.get_or_set_many(thousand, broken))) == 1
 
 
 def test_what_the_loader_raises_is_the_callers_and_the_next_one_may_try(shared, here):
@@ -379,7 +364,7 @@ def test_a_loader_that_began_before_an_invalidation_cannot_store_its_value_after
 def test_the_lease_goes_before_the_value_since_a_loader_may_end_between_two_commands(shared, here):
     shared.get("key")
     for call in (lambda: shared.delete("key"), lambda: shared.set("key", 1), lambda: shared.set_many({"key": 1})):
-        first, second = spent(here, call)
+        first, second = sent(here, call)
         assert first == "UNLINK dripcache:l:key"
         assert " dripcache:c:key" in second
 
@@ -525,7 +510,7 @@ def test_a_hundred_thousand_values_under_a_tag_are_voided_by_one_command(here):
         here.mset({f"dripcache:c:{number}": header + b"%d" % number for number in range(start, start + 1000)})
     assert cache.get("99999") == 99999
     cache.invalidate_tags("warm")
-    assert len(spent(here, lambda: cache.invalidate_tags("tag"))) == 1
+    assert len(sent(here, lambda: cache.invalidate_tags("tag"))) == 1
     assert cache.get("99999") is None
     assert cache.get_many([str(number) for number in range(0, 100_000, 997)]) == {}
 
@@ -599,7 +584,7 @@ def test_a_stale_value_is_served_while_another_computes(shared, here):
     stale(shared)
     here.set("dripcache:l:key", "somebody", px=60_000)
     began = time.monotonic()
-    assert len(spent(here, lambda: shared.get_or_set("key", broken))) == 1
+    assert len(sent(here, lambda: shared.get_or_set("key", broken))) == 1
     assert shared.get_or_set("key", broken) == "old"
     assert time.monotonic() - began < 3
 

@@ -33,7 +33,7 @@ from django_dripcache.rates import ALGORITHMS, Rate
 from django_dripcache.signals import rate_limited
 
 from .conftest import use_server
-from .processes import ROOT, UNREACHABLE, environment, needs_server, site, wait_for
+from .processes import ROOT, UNREACHABLE, environment, needs_server, site, verbs_sent, wait_for
 
 WINDOW = 60_000_000
 
@@ -405,30 +405,16 @@ def test_many_processes_and_threads_are_admitted_exactly_what_is_stated(redis_se
 # What it costs
 
 
-def commands(raw, call):
-    """Return the commands that a call sends, but for those of scripts."""
-    with raw.monitor() as monitor:
-        call()
-        raw.echo("the end")
-        seen = []
-        for line in monitor.listen():
-            if "the end" in line["command"]:
-                return seen
-            if line["client_type"] != "lua":
-                seen.append(line["command"].split(" ", 1)[0])
-    raise AssertionError
-
-
 @EACH
 def test_a_hit_is_one_round_trip_whatever_number_of_rates(here, limits, algorithm):
     limits.hit("key", "1/h", algorithm=algorithm)
-    assert commands(here, lambda: limits.hit("key", "10/h, 50/d, 90/2d", algorithm=algorithm)) == ["EVALSHA"]
+    assert verbs_sent(here, lambda: limits.hit("key", "10/h, 50/d, 90/2d", algorithm=algorithm)) == ["EVALSHA"]
 
 
 def test_a_script_that_the_server_has_lost_is_sent_again_in_the_same_call(here, limits):
     limits.hit("key", "10/h")
     here.script_flush()
-    assert commands(here, lambda: limits.hit("key", "10/h")) == ["EVALSHA", "EVAL"]
+    assert verbs_sent(here, lambda: limits.hit("key", "10/h")) == ["EVALSHA", "EVAL"]
     assert limits.hit("key", "10/h").count == 3
 
 
@@ -439,7 +425,7 @@ def test_a_denied_client_that_hammers_costs_nothing(here, limits):
     def hammer():
         assert not any(limits.hit("key", "1/h") for _ in range(10_000))
 
-    assert commands(here, hammer) == ["EVALSHA"]
+    assert verbs_sent(here, hammer) == ["EVALSHA"]
 
 
 def test_what_is_denied_is_not_remembered_for_a_cheaper_hit(limits):

@@ -9,20 +9,15 @@ import pytest
 
 from django_dripcache import multiplexer
 from django_dripcache._drive import arun
-from django_dripcache.broker import from_url
 from django_dripcache.deadline import budget
 from django_dripcache.exceptions import CacheUnavailableError
 from django_dripcache.flows.steps import Command, Pipeline, Refused
-from django_dripcache.pools import PoolOptions
-from django_dripcache.server import Server
 
 from .processes import wait_for
+from .test_drive import made as made  # noqa: PLC0414 - it is a fixture
+from .test_drive import one
 
 OURS = multiplexer.__file__
-
-
-def one(step):
-    return (yield step)
 
 
 async def ask(server, *args):
@@ -36,21 +31,8 @@ async def shared(server):
 
 
 @pytest.fixture
-def make():
-    servers = []
-
-    def make(url, **options):
-        servers.append(Server(from_url(url, "a test"), PoolOptions(**options)))
-        return servers[-1]
-
-    yield make
-    for server in servers:
-        server.close()
-
-
-@pytest.fixture
-def server(broker, make):
-    return make(broker.url, socket_timeout=2.0, socket_connect_timeout=2.0)
+def server(broker, made):
+    return made(broker.url, socket_timeout=2.0, socket_connect_timeout=2.0)
 
 
 @pytest.mark.far("it counts connections")
@@ -122,8 +104,8 @@ def test_who_finds_others_waiting_goes_beside_them(server, given_up):
     asyncio.run(main())
 
 
-def test_a_connection_whose_answer_is_late_is_left_and_closed(broker, make, raw):
-    server = make(broker.url, socket_timeout=0.1)
+def test_a_connection_whose_answer_is_late_is_left_and_closed(broker, made, raw):
+    server = made(broker.url, socket_timeout=0.5)
 
     async def main():
         before = await ask(server, "CLIENT", "ID")
@@ -138,8 +120,8 @@ def test_a_connection_whose_answer_is_late_is_left_and_closed(broker, make, raw)
     asyncio.run(main())
 
 
-def test_a_connection_that_is_left_serves_those_who_wait_on_it(broker, make, raw):
-    server = make(broker.url, socket_timeout=5.0)
+def test_a_connection_that_is_left_serves_those_who_wait_on_it(broker, made, raw):
+    server = made(broker.url, socket_timeout=5.0)
 
     async def main():
         before = await ask(server, "CLIENT", "ID")
@@ -261,10 +243,10 @@ def test_a_server_that_does_not_read_is_not_given_more_to_keep(server):
 
 
 @pytest.mark.parametrize("options", [{"max_connections": 1}, {"health_check_interval": 5}, {}], ids=str)
-def test_nothing_is_shared_of_one_connection_or_without_what_it_takes(broker, make, monkeypatch, options):
+def test_nothing_is_shared_of_one_connection_or_without_what_it_takes(broker, made, monkeypatch, options):
     if not options:
         monkeypatch.setattr("django_dripcache.pools.HIREDIS_AVAILABLE", False)
-    server = make(broker.url, **options)
+    server = made(broker.url, **options)
 
     async def main():
         assert await ask(server, "ECHO", "a") == b"a"
@@ -273,8 +255,8 @@ def test_nothing_is_shared_of_one_connection_or_without_what_it_takes(broker, ma
     asyncio.run(main())
 
 
-def test_a_first_connection_that_fails_is_told_to_all_who_wait_for_it(make):
-    server = make("redis://127.0.0.1:1/0", socket_timeout=0.2)
+def test_a_first_connection_that_fails_is_told_to_all_who_wait_for_it(made):
+    server = made("redis://127.0.0.1:1/0", socket_timeout=0.2)
 
     async def main():
         results = await asyncio.gather(*[ask(server, "PING") for _ in range(10)], return_exceptions=True)
@@ -283,10 +265,10 @@ def test_a_first_connection_that_fails_is_told_to_all_who_wait_for_it(make):
     asyncio.run(main())
 
 
-def test_a_task_cancelled_while_it_connects_leaves_that_to_the_next(broker, make):
+def test_a_task_cancelled_while_it_connects_leaves_that_to_the_next(broker, made):
     async def main():
         for turns in range(30):
-            server = make(broker.url)
+            server = made(broker.url)
             first = asyncio.create_task(ask(server, "ECHO", "first"))
             second = asyncio.create_task(ask(server, "ECHO", "second"))
             for _ in range(turns):
@@ -339,8 +321,8 @@ async def settle(server, *, anew):
         await asyncio.sleep(0.001)
 
 
-def test_an_interrupt_at_no_place_gives_anyone_the_reply_of_another(broker, make):
-    server = make(broker.url, socket_timeout=0.3)  # what was not sent is waited for
+def test_an_interrupt_at_no_place_gives_anyone_the_reply_of_another(broker, made):
+    server = made(broker.url, socket_timeout=0.3)  # what was not sent is waited for
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda *_: None)
     places = set()

@@ -22,7 +22,7 @@ from django_dripcache.nearness import Nearness
 from django_dripcache.recorder import RECORDER
 from django_dripcache.signals import cache_hit, cache_miss
 from django_dripcache.traffic import get_traffic
-from tests.processes import ROOT, environment, in_threads, needs_server, wait_for
+from tests.processes import ROOT, environment, in_threads, interpreter, needs_server, wait_for
 
 pytestmark = needs_server
 
@@ -280,38 +280,11 @@ def test_what_an_own_writer_in_a_thread_writes_is_read_by_all(site):
     in_threads(6, work)
 
 
-OTHER = """
-import django
-django.setup()
-import json, sys
-from django.core.cache import cache as django_cache
-from django_dripcache import cache
-for line in sys.stdin:
-    exec(line)
-    print("done", flush=True)
-"""
-
-
 @pytest.fixture
 def other(site):
-    process = subprocess.Popen(
-        [sys.executable, "-c", OTHER],
-        env=environment(site.url),
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-    def do(line):
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-        assert process.stdout.readline() == "done\n"
-
-    yield do
-    process.stdin.close()
-    process.wait(10)
-    process.stdout.close()
+    """Run a line in another process of the site."""
+    with interpreter(site.url) as do:
+        yield do
 
 
 def test_what_another_process_writes_is_read_at_once(other, drive):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
@@ -36,7 +34,7 @@ from django_dripcache.services.nearness import find_patterns
 from django_dripcache.tracker import LEASE
 
 from ..flows.script import play
-from ..processes import ROOT, environment, in_threads, needs_server, run_python, wait_for
+from ..processes import in_threads, interpreter, needs_server, run_python, wait_for
 from ..services.test_auth import ALL, TOKEN, USERS, settings_key, token_key
 from ..services.test_auth import ROOT as AUTH
 from ..services.test_flags import away
@@ -59,38 +57,11 @@ def here(redis_server, raw):
         yield redis_server
 
 
-OTHER = """
-import django
-django.setup()
-import json, sys
-from django_dripcache import api_cache, auth_cache, flags, user_cache
-for line in sys.stdin:
-    exec(line)
-    print("done", flush=True)
-"""
-
-
 @pytest.fixture
 def other(here):
     """Run a line in another process of the site."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", OTHER],
-        env=environment(here.url),
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-    def do(line):
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-        assert process.stdout.readline() == "done\n"
-
-    yield do
-    process.stdin.close()
-    process.wait(10)
-    process.stdout.close()
+    with interpreter(here.url) as do:
+        yield do
 
 
 @contextmanager

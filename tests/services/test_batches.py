@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, ExitStack
 from unittest import mock
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from django_dripcache import CacheUnavailableError, InvalidKeyError, cache, flags, on_outage, user_cache
 from django_dripcache.server import Server
 from tests.processes import UNREACHABLE, site
+from tests.test_batch import read as read  # noqa: PLC0414 - it is a fixture
 
 pytestmark = pytest.mark.usefixtures("raw")
 
@@ -18,24 +18,6 @@ pytestmark = pytest.mark.usefixtures("raw")
 def here(redis_server, raw):
     with site(redis_server.url):
         yield raw
-
-
-@pytest.fixture
-def read(drive):
-    """Return a function that registers reads in open batches, leaves them, and returns the values."""
-    loop = drive(None)._loop
-
-    def sync(register, *batches):
-        with ExitStack() as stack:
-            laters = register(*[stack.enter_context(batch) for batch in batches])
-        return [later.value for later in laters]
-
-    async def asynchronous(register, *batches):
-        async with AsyncExitStack() as stack:
-            laters = register(*[await stack.enter_async_context(batch) for batch in batches])
-        return [await later for later in laters]
-
-    return sync if loop is None else lambda *asked: loop.run_until_complete(asynchronous(*asked))
 
 
 def register(mine, switches, shared):
