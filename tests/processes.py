@@ -483,7 +483,7 @@ def tls_only(directory: Path) -> Iterator[RedisServer]:
         "tls_ca_cert_file": str(directory / "ca.pem"),
         "tls_auth_clients": "yes",
     }
-    for binary in filter(None, (shutil.which("redis-server"), shutil.which("valkey-server"), find_binary())):
+    for binary in _binaries():
         with mock.patch("django_dripcache.testing.server.find_binary", return_value=binary):
             try:
                 server = RedisServer(**config).start()
@@ -497,6 +497,15 @@ def tls_only(directory: Path) -> Iterator[RedisServer]:
         yield server
     finally:
         server.stop()
+
+
+def _binaries() -> Iterator[str]:
+    """Yield every server that could be started: that of an environment of Python may stand before the system's."""
+    for directory in os.get_exec_path():
+        for name in ("redis-server", "valkey-server"):
+            found = shutil.which(name, path=directory)
+            if found is not None:
+                yield found
 
 
 def tls_files(server: RedisServer) -> dict[str, str]:

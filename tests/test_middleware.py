@@ -37,8 +37,7 @@ from django_dripcache.server import Server
 from django_dripcache.signals import rate_limited
 
 from .faults.proxy import Proxy
-from .processes import UNREACHABLE, in_threads, make_app, needs_server, site, wait_for
-from .test_limiter import commands
+from .processes import UNREACHABLE, in_threads, make_app, needs_server, site, verbs_sent, wait_for
 from .test_limiting import MINE, FromAfar, names
 
 BUDGET_SECONDS = 0.3
@@ -487,7 +486,7 @@ def test_several_rules_are_one_round_trip_and_a_request_that_one_denies_is_count
     rules = [{**IP, "rate": "9/h"}, {**IP, "name": "login", "path": "/login/", "rate": "1/h, 5/d"}]
     with limited(*rules):
         visit("/sync/")
-        assert commands(raw, lambda: visit("/login/")) == ["EVALSHA"]
+        assert verbs_sent(raw, lambda: visit("/login/")) == ["EVALSHA"]
         for _ in range(5):
             limiter._memories.clear()
             denied = visit("/login/")
@@ -507,8 +506,8 @@ def test_rules_of_another_algorithm_are_asked_one_after_the_other(limited, visit
     ]
     with limited(*rules):
         visit(address="203.0.113.8")  # which loads the scripts
-        assert commands(raw, visit) == ["EVALSHA"] * 3
-        assert commands(raw, visit) == ["EVALSHA"]
+        assert verbs_sent(raw, visit) == ["EVALSHA"] * 3
+        assert verbs_sent(raw, visit) == ["EVALSHA"]
         assert {name.split(":")[1] for name in names(raw)} == {
             "s.limits.gcra",
             "s.limits.fixed-window",
@@ -524,7 +523,7 @@ def test_a_denied_visitor_that_hammers_costs_redis_nothing(limited, visit, raw):
         def hammer():
             assert {visit().status_code for _ in range(100)} == {429}
 
-        assert commands(raw, hammer) == ["EVALSHA"]
+        assert verbs_sent(raw, hammer) == ["EVALSHA"]
 
 
 def test_a_denial_is_told_for_each_rule_that_denies(limited, visit):
@@ -762,7 +761,7 @@ def test_a_middleware_is_a_coroutine_function_where_what_it_is_around_is_one():
 
 def test_without_rules_redis_is_not_asked(limited, visit, raw):
     with limited():
-        assert commands(raw, lambda: codes(visit, "/sync/", "/nowhere/")) == []
+        assert verbs_sent(raw, lambda: codes(visit, "/sync/", "/nowhere/")) == []
 
 
 def test_a_rule_that_cannot_work_keeps_the_site_from_starting(limited):

@@ -16,8 +16,7 @@ from django_dripcache import CacheUnavailableError, ConfigurationError, InvalidK
 from django_dripcache.contrib.drf import AnonRateThrottle, ScopedRateThrottle, SimpleRateThrottle, UserRateThrottle
 from django_dripcache.signals import rate_limited
 from tests.conftest import use_server
-from tests.processes import UNREACHABLE, in_threads, needs_server, run_python, site
-from tests.test_limiter import commands
+from tests.processes import UNREACHABLE, in_threads, needs_server, run_python, site, verbs_sent
 
 
 class User:
@@ -395,9 +394,9 @@ def test_without_redis_an_error_is_raised_if_it_is_asked_for():
 def test_a_request_is_one_round_trip_and_one_that_stays_denied_is_none(here):
     several = throttle(rate="2/min, 100/day")
     visit(several)
-    assert commands(here, lambda: visit(several)) == ["EVALSHA"]
+    assert verbs_sent(here, lambda: visit(several)) == ["EVALSHA"]
     assert visit(several).status_code == 429
-    assert commands(here, lambda: statuses(50, several)) == []
+    assert verbs_sent(here, lambda: statuses(50, several)) == []
 
 
 # Many processes

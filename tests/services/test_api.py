@@ -6,8 +6,7 @@ import pytest
 
 from django_dripcache import CacheUnavailableError, api_cache, on_outage
 
-from ..processes import UNREACHABLE, site, wait_for
-from ..test_compute_once import spent
+from ..processes import UNREACHABLE, sent, site, wait_for
 
 PATH = "https://api.example.com/airports"
 
@@ -50,10 +49,10 @@ def test_one_answer_is_dropped_or_all_of_a_path_or_all(answers, here):
     assert answers.delete(PATH, {"page": 0}) is False
     assert answers.get(PATH, {"page": 1}) == 1
     answers.delete("unknown")  # the server has the script by now
-    assert len(spent(here, lambda: answers.delete(PATH))) == 1
+    assert len(sent(here, lambda: answers.delete(PATH))) == 1
     assert [answers.get(PATH, {"page": page}) for page in range(20)] == [None] * 20
     assert answers.get("other") == "kept"
-    assert len(spent(here, answers.clear)) == 1
+    assert len(sent(here, answers.clear)) == 1
     assert answers.get("other") is None
 
 

@@ -10,8 +10,7 @@ from django.contrib.auth.models import AnonymousUser, User
 
 from django_dripcache import CacheUnavailableError, InvalidKeyError, UserCache, cache, on_outage, user_cache
 
-from ..processes import UNREACHABLE, site, wait_for
-from ..test_compute_once import spent
+from ..processes import UNREACHABLE, sent, site, wait_for
 
 
 @dataclasses.dataclass
@@ -68,7 +67,7 @@ def test_all_values_of_a_user_are_dropped_by_one_command_and_nobody_elses(users,
         users.set(1, f"key{number}", number)
         users.set("1:0", f"key{number}", number)
     users.delete(99)  # the server has the script by now
-    assert len(spent(here, lambda: users.delete(1))) == 1
+    assert len(sent(here, lambda: users.delete(1))) == 1
     assert users.keys(1) == []
     assert users.get(1, "key7") is None
     assert len(users.keys("1:0")) == 50
@@ -85,9 +84,9 @@ def test_the_round_trips_are_one_for_a_hit_and_two_for_a_miss(patient, raw, driv
     users = drive(user_cache)
     users.get_or_set(1, "warm", lambda: 1)
     users.get(1, "warm")
-    assert len(spent(raw, lambda: users.get_or_set(1, "key", lambda: 1))) == 2
-    assert len(spent(raw, lambda: users.get_or_set(1, "key", broken))) == 1
-    assert len(spent(raw, lambda: users.get(1, "key"))) == 1
+    assert len(sent(raw, lambda: users.get_or_set(1, "key", lambda: 1))) == 2
+    assert len(sent(raw, lambda: users.get_or_set(1, "key", broken))) == 1
+    assert len(sent(raw, lambda: users.get(1, "key"))) == 1
 
 
 @pytest.mark.parametrize("user", ["*", "a:b", "{x}", "%3A", "ü" * 200, " ", "1" * 1000], ids=lambda user: user[:5])
