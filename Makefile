@@ -17,7 +17,7 @@ demo: $(VENV)/.demo  ## Start the example site with its own Redis, and replay re
 	@$(RUN) example_project/demo.py $(ARGS)
 
 test: $(VENV)/.test  ## Run the tests with the Python at hand
-	@$(RUN) -m pytest -n 2 $(ARGS)
+	@$(RUN) -m pytest -n 3 $(ARGS)
 
 lint: $(VENV)/.lint  ## Check style and formatting
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check .
