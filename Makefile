@@ -36,11 +36,11 @@ django-suite: $(VENV)/.test  ## Run Django's own cache and session tests against
 	@$(RUN) -m tests.django_suite
 
 restricted: $(VENV)/.test  ## Run the tests of all verbs as a user with the least rights
-	@DRIPCACHE_TEST_ACL=1 $(RUN) -m pytest -n 2 $(ARGS) $(RESTRICTED)
+	@DRIPCACHE_TEST_ACL=1 $(RUN) -m pytest -n 3 $(ARGS) $(RESTRICTED)
 	@DRIPCACHE_TEST_ACL=1 $(RUN) -m tests.django_suite
 
 near: $(VENV)/.test  ## Run the tests of all verbs with a near cache before Redis, and see whether it is right
-	@DRIPCACHE_TEST_NEAR=1 $(RUN) -m pytest -n 2 $(ARGS) $(NEAR)
+	@DRIPCACHE_TEST_NEAR=1 $(RUN) -m pytest -n 3 $(ARGS) $(NEAR)
 
 foreign: $(VENV)/.foreign  ## Run the tests of DRF's throttles and of django-ratelimit over ours
 	@$(RUN) -m tests.foreign
@@ -59,7 +59,7 @@ whole: $(VENV)/.test  ## Run the demo, real workers over a shared broker, and th
 	@$(RUN) -m pytest -n 2 $(ARGS) tests/whole
 
 browser: $(VENV)/.browser .cache/node_modules/axe-core  ## Look at the pages in a headless Chromium
-	@$(RUN) -m pytest tests/browser $(ARGS)
+	@$(RUN) -m pytest -n 2 $(ARGS) tests/browser
 
 .cache/node_modules/axe-core:
 	@npm install --silent --prefix .cache --no-save --no-audit --no-fund axe-core@4
