@@ -17,6 +17,7 @@ from django_dripcache import CacheManager, ConfigurationError, _drive, cache, me
 from django_dripcache.codecs import MISS
 from django_dripcache.connections import close_all
 from django_dripcache.counts import COUNTS
+from django_dripcache.flows import lease
 from django_dripcache.freshness import Freshness
 from django_dripcache.nearness import Nearness
 from django_dripcache.recorder import RECORDER
@@ -309,6 +310,45 @@ def test_a_tag_that_another_process_invalidates_voids_what_is_near(other, raw, d
         other("cache.invalidate_tags('b')")
         assert drive(cache).get("key") is None
         assert drive(cache).get_many(["key"]) == {}
+
+
+def test_what_has_tags_that_its_loader_has_named_is_near_after_a_round_trip_more(site, raw, drive):
+    verbs = drive(cache)
+    verbs.set("other", 1, tags=["named"])  # what a loader names has to be in use
+    loads = []
+
+    def load(context):
+        loads.append(len(loads))
+        context.set(tags=["named"])
+        return loads[-1]
+
+    def again():
+        assert verbs.get_or_set("key", load, tags=["given"]) == loads[-1]
+
+    for tag in ("named", "given"):
+        again()
+        near().clear()
+        assert exchanges(again) == 2
+        assert asks_nobody(raw, again)
+        verbs.invalidate_tags(tag)
+        count = len(loads)
+        again()
+        assert len(loads) == count + 1
+
+
+def test_what_is_voided_while_its_tags_are_learned_is_computed_anew(site, raw, drive, monkeypatch):
+    verbs = drive(cache)
+    verbs.set("other", 1, tags=["named"])
+    verbs.get_or_set("key", lambda context: context.set(tags=["named"]) or "old")
+    read_again = lease.read_again
+
+    def late(*args):
+        monkeypatch.undo()
+        cache.invalidate_tags("named")
+        return read_again(*args)
+
+    monkeypatch.setattr(lease, "read_again", late)
+    assert verbs.get_or_set("key", lambda: "new") == "new"
 
 
 def test_numbers_that_others_raise_never_go_back(site, raw):

@@ -21,6 +21,7 @@ from ..entry import parse
 from ..exceptions import CacheUnavailableError
 from .nearby import begin as begin_near
 from .nearby import keep as keep_near
+from .nearby import read_again
 from .steps import Encode, Load, Refused, Script
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def fetch(
     """
     Read a key, and take its lease if there is nothing fresh: one round trip.
 
+    With a near cache it is two, the first time, for a value whose loader has named tags.
+
     ``unusable`` is the SHA-1 of what is taken for nothing, and ``"*"`` stands for whatever there is. ``hurry`` is drawn
     if it was not; see Freshness.
     """
@@ -84,8 +87,11 @@ def fetch(
         )
         if isinstance(reply, list) and len(reply) == _WITH_LEFT:
             reply, left = reply
-            if place.near is not None:
-                keep_near(reply, left, place.key, place.codec, place.near, tickets)
+            if place.near is not None and not keep_near(reply, left, place.key, place.codec, place.near, tickets):
+                # Its loader has named further tags, which are known only now.
+                reply, _ = yield from read_again(place.key, reply, place.codec, place.near)
+                if reply is None:
+                    continue  # it was voided meanwhile
         elif place.near is not None:
             place.near.forget(place.key)
         if not isinstance(reply, bytes):

@@ -124,7 +124,7 @@ def get_many(keys: Sequence[bytes], codec: Codec, near: NearCache) -> Flow[list[
                 unsure[key] = raw
             else:
                 found[key] = _keep(raw, ends.get(key, _NO_END), key, codec, near, ticket)
-        judged = yield from together([_read_again(key, raw, codec, near) for key, raw in unsure.items()])
+        judged = yield from together([read_again(key, raw, codec, near) for key, raw in unsure.items()])
         for key, (answer, error) in zip(unsure, judged, strict=True):
             if error is not None:
                 raise error
@@ -145,19 +145,20 @@ def begin(key: bytes, tags: Sequence[bytes], near: NearCache) -> dict[bytes, Tic
     return {name: ticket for name, ticket in zip(names, near.begin_many(names), strict=True) if ticket is not None}
 
 
-def keep(raw: bytes, left: int, key: bytes, codec: Codec, near: NearCache, tickets: Mapping[bytes, Ticket]) -> None:
+def keep(raw: bytes, left: int, key: bytes, codec: Codec, near: NearCache, tickets: Mapping[bytes, Ticket]) -> bool:
     """
     Keep near what was read fresh with tickets for the key and for all of its tags; else forget it.
 
-    Nobody is to read near what is older than what he was just told.
+    Nobody is to read near what is older than what he was just told. Return False if it only lacked tickets for tags.
     """
     tags = parse_tags(raw)
     if key in tickets and all(tag in tickets for tag, _ in tags):
         _keep(raw, left, key, codec, near, tickets[key], tags)
         for tag, version in tags:
             near.fill(tickets[tag], version, None)
-    else:
-        near.forget(key)
+        return True
+    near.forget(key)
+    return key not in tickets
 
 
 def _get(key: bytes, codec: Codec, default: Any, near: NearCache, reading: Reading) -> Flow[Any]:
@@ -179,12 +180,16 @@ def _read_entry(key: bytes, codec: Codec, near: NearCache) -> Flow[tuple[bytes |
         near.forget(key)
         return None, MISS
     if ticket is not None and raw is not None and parse(raw).tagged:
-        return (yield from _read_again(key, raw, codec, near))
+        return (yield from read_again(key, raw, codec, near))
     return raw, _keep(raw, left, key, codec, near, ticket)
 
 
-def _read_again(key: bytes, raw: bytes, codec: Codec, near: NearCache) -> Flow[tuple[bytes | None, Any]]:
-    """Read what the server has to judge with tickets for its tags, too, which are known by now."""
+def read_again(key: bytes, raw: bytes, codec: Codec, near: NearCache) -> Flow[tuple[bytes | None, Any]]:
+    """
+    Read what the server has to judge with tickets for its tags, too, which are known by now: one round trip.
+
+    Return what is there, or None where nothing fresh is, and the value.
+    """
     tickets = begin(key, [tag for tag, _ in parse_tags(raw)], near)
     again, left = yield Pipeline(_reading(key))
     if isinstance(again, bytes):

@@ -63,7 +63,7 @@ def state_key(state):
 
 @contextmanager
 def monitored(raw):
-    """Collect the commands that a server is sent, those of scripts included."""
+    """Collect the commands that a server is sent, those of scripts included; not what a near cache asks."""
     commands = []
     ready = threading.Event()
 
@@ -84,7 +84,7 @@ def monitored(raw):
     finally:
         raw.echo("the end")
         thread.join(10)
-        commands[:] = [command for command in commands if not command.startswith("CLIENT LIST")]
+        commands[:] = [command for command in commands if not command.startswith(("CLIENT LIST", "PING "))]
 
 
 # Tokens
