@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 import zlib
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,29 +22,41 @@ _LEVEL = 1
 """Of pickled rows and objects, levels up to 3 make hardly less than this one, which is the fastest of them."""
 
 
-class _Contexts(threading.local):
-    """What Zstandard works with: to make it takes longer than to compress a small payload. Each is of one thread."""
+class _Idle:
+    """
+    What Zstandard works with, while nobody does: to make one takes longer than to compress a small payload.
 
-    @cached_property
-    def compressor(self) -> Any:
-        return _zstandard.ZstdCompressor(level=_LEVEL)  # type: ignore[union-attr]
+    There are as many as were ever at work at once. One whose work failed, or was cut short, does not come back.
+    """
 
-    @cached_property
-    def decompressor(self) -> Any:
-        return _zstandard.ZstdDecompressor()  # type: ignore[union-attr]
+    def __init__(self, kind: str, verb: str, **options: Any) -> None:
+        self._kind = kind
+        self._verb = verb
+        self._options = options
+        self._idle: list[Any] = []
 
-
-_contexts = _Contexts()
+    def work(self, *args: Any) -> Any:
+        try:
+            worker = self._idle.pop()
+        except IndexError:
+            worker = getattr(_zstandard, self._kind)(**self._options)
+        done = getattr(worker, self._verb)(*args)
+        self._idle.append(worker)
+        return done
 
 
 class TooLargeError(ValueError):
     """A payload would inflate beyond the bound."""
 
 
+_compressors = _Idle("ZstdCompressor", "compress", level=_LEVEL)
+_decompressors = _Idle("ZstdDecompressor", "decompress")
+
+
 def deflate(payload: bytes) -> tuple[int, bytes]:
     """Return how ``payload`` is smallest, and what it is then: by Zstandard where it is installed, else by zlib."""
     if _zstandard is not None:
-        kind, smaller = ZSTD, _contexts.compressor.compress(payload)
+        kind, smaller = ZSTD, _compressors.work(payload)
     else:
         kind, smaller = ZLIB, zlib.compress(payload, 3)
     return (kind, smaller) if len(smaller) < len(payload) else (PLAIN, payload)
@@ -75,7 +85,7 @@ def inflate(kind: int, payload: bytes, limit: int) -> bytes:
             if size < 0:
                 message = "The payload does not declare its size, as ours do."
                 raise ValueError(message)
-            inflated = b"" if size > limit else _contexts.decompressor.decompress(payload, limit)
+            inflated = b"" if size > limit else _decompressors.work(payload, limit)
         except _zstandard.ZstdError as error:
             raise ValueError(str(error)) from error
         if size > limit:
