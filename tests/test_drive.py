@@ -28,6 +28,7 @@ from django_dripcache.sockets import AsyncGuarded, Guarded, guarded
 from django_dripcache.wire import Wire
 
 from .conftest import use_server
+from .faults.proxy import Proxy
 from .processes import run_python
 
 
@@ -218,6 +219,20 @@ def stubborn(raw):
     raw.rpush("list", "a")
     raw.mset({"text": "t", "highest": 2**63 - 1})
     return raw
+
+
+@pytest.mark.parametrize("connections", [1, 20])
+def test_what_has_the_form_of_a_reply_and_cannot_be_one_is_an_outage(drive, made, start_server, connections):
+    with Proxy(start_server().port) as proxy:
+        server = made(proxy.url, max_connections=connections)
+        play = driven(drive, server)
+        assert play(one(Command("PING"))) == b"PONG"
+        proxy.become("garbage", text=b"%1\r\n*0\r\n:1\r\n")  # a map whose key is a list
+        with pytest.raises(CacheUnavailableError):
+            play(one(Command("PING")))
+        proxy.become("pass")
+        assert play(one(Command("PING"))) == b"PONG"
+        assert in_use(server) == 0
 
 
 @pytest.mark.parametrize("step", REFUSALS.values(), ids=REFUSALS)
