@@ -60,11 +60,12 @@ def alone(made, broker):
 
 @pytest.fixture
 def made():
-    """Make servers of the test's own for a URL, which are closed at its end."""
+    """Make servers of the test's own for a URL, which are closed at its end, and patient if not told otherwise."""
     servers = []
 
     def make(url, **options):
-        servers.append(Server(from_url(url, "a test"), PoolOptions(**options)))
+        patient = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}
+        servers.append(Server(from_url(url, "a test"), PoolOptions(**{**patient, **options})))
         return servers[-1]
 
     yield make

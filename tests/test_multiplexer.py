@@ -32,7 +32,7 @@ async def shared(server):
 
 @pytest.fixture
 def server(broker, made):
-    return made(broker.url, socket_timeout=2.0, socket_connect_timeout=2.0)
+    return made(broker.url)
 
 
 @pytest.mark.far("it counts connections")
