@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -38,6 +39,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def _far(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.node.get_closest_marker("far"):
         monkeypatch.setattr(processes, "NEAR", {})
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_late() -> Iterator[None]:
+    """Wait a while for loaders that go on in threads: what they ask would be seen in the next test."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "dripcache-beside":
+            thread.join(1)
 
 
 @pytest.fixture(scope="session")
