@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -24,13 +23,14 @@ TOO_LARGE: Final = "TOOLARGE"
 
 def encode(step: Encode, link: Link) -> bytes | None:
     """Return the bytes of a value, or None if they are too many."""
-    return _bounded([(step.key, step.codec.encode(step.value, step.key))], link)[0]
+    return _bounded(step.key, step.codec.encode(step.value, step.key), link)
 
 
 def encode_many(step: EncodeMany, link: Link) -> list[bytes | None]:
     """Return the bytes of values, in their order. See encode()."""
     make = step.codec.encode
-    return _bounded([(key, make(value, key)) for key, value in step.entries.items()], link)
+    raws = [make(value, key) for key, value in step.entries.items()]  # all of them, before any is counted
+    return [_bounded(key, raw, link) for key, raw in zip(step.entries, raws, strict=True)]
 
 
 def _asynchronous(work: Callable[[Any, Link], T]) -> Callable[[Any, Link], Awaitable[T]]:
@@ -47,15 +47,9 @@ aencode: Final = _asynchronous(encode)
 aencode_many: Final = _asynchronous(encode_many)
 
 
-def _bounded(entries: list[tuple[bytes, bytes]], link: Link) -> list[bytes | None]:
-    """Return the values that may be stored, None in the place of another."""
-    most = inf if link.max_value_bytes is None else link.max_value_bytes
-    raws: list[bytes | None] = []
-    for key, raw in entries:
-        if len(raw) <= most:
-            COUNTS.stored(key, len(raw))
-            raws.append(raw)
-        else:
-            link.refused(TOO_LARGE, f"a value of {len(raw)} bytes is over MAX_VALUE_BYTES")
-            raws.append(None)
-    return raws
+def _bounded(key: bytes, raw: bytes, link: Link) -> bytes | None:
+    if link.max_value_bytes is None or len(raw) <= link.max_value_bytes:
+        COUNTS.stored(key, len(raw))
+        return raw
+    link.refused(TOO_LARGE, f"a value of {len(raw)} bytes is over MAX_VALUE_BYTES")
+    return None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from .histogram import BUCKETS, bucket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 HIT, NEAR, MISS, STALE, ERROR, SET, DELETE, BYTES, MICROSECONDS, LOADS, LOADING = range(11)
 """Places in the counters of a group of keys; the histogram of its times comes after them."""
@@ -86,16 +86,6 @@ class Counts:
         cell = self.of_key(name)
         cell[LOADING] += spent
         cell[LOADS] += 1
-
-    def add(self, place: int, names: Iterable[bytes]) -> None:
-        """Count one more, at a place, for each name."""
-        starts = self._starts
-        for name in names:
-            start = name[: name.rfind(b":")]
-            cell = starts.get(start)
-            if cell is None:
-                cell = self._find(start)
-            cell[place] += 1
 
     def stored(self, name: bytes, size: int) -> None:
         """Count a value that is sent to be stored."""

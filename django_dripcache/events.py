@@ -17,19 +17,17 @@ _PLACES: Final[dict[Event, int]] = {"hit": HIT, "near": NEAR, "miss": MISS, "sta
 LISTENERS: Final[list[Callable[[Event, Sequence[bytes]], None]]] = []
 """Those who are told of an event and the names in Redis that it is about. They have to be quick, and may not raise."""
 
+of_key: Final = COUNTS.of_key
 
-def tell(event: Event, name: bytes) -> None:
+
+def tell(event: Event, *names: bytes) -> None:
     """Tell of an event."""
-    COUNTS.of_key(name)[_PLACES[event]] += 1
-    if LISTENERS:
-        _pass_on(event, [name])
-
-
-def tell_all(event: Event, names: Sequence[bytes]) -> None:
-    """Tell of an event that is the same for many names."""
-    COUNTS.add(_PLACES[event], names)
+    place = _PLACES[event]
+    for name in names:
+        of_key(name)[place] += 1
     if LISTENERS and names:
-        _pass_on(event, names)
+        for listen in LISTENERS:
+            listen(event, names)
 
 
 def tell_apart(names: Iterable[bytes], found: Iterable[object], nothing: object) -> None:
@@ -38,10 +36,5 @@ def tell_apart(names: Iterable[bytes], found: Iterable[object], nothing: object)
     misses: list[bytes] = []
     for name, value in zip(names, found, strict=True):
         (misses if value is nothing else hits).append(name)
-    tell_all("hit", hits)
-    tell_all("miss", misses)
-
-
-def _pass_on(event: Event, names: Sequence[bytes]) -> None:
-    for listen in LISTENERS:
-        listen(event, names)
+    tell("hit", *hits)
+    tell("miss", *misses)

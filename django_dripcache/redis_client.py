@@ -13,7 +13,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from ._drive import arun, run
 from .codecs import DAMAGE, MISS, UNPICKLE
-from .events import tell, tell_all
+from .events import tell
 from .flows import counters, nearby, scan, values
 from .keys import escape_glob_text
 from .redis_base import BaseClient
@@ -122,8 +122,8 @@ class DripClient(BaseClient):
                 except DAMAGE:
                     pass
                 else:
-                    tell_all("near", [name for name, own in zip(names, kept, strict=True) if own is not None])
-                    tell_all("miss", [name for name, own in zip(names, kept, strict=True) if own is None])
+                    tell("near", *[name for name, own in zip(names, kept, strict=True) if own is not None])
+                    tell("miss", *[name for name, own in zip(names, kept, strict=True) if own is None])
                     return known
         return self._run(self._get_many(keys, version), {}, client)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..codecs import MISS
 from ..entry import parse
-from ..events import tell, tell_all, tell_apart
+from ..events import tell, tell_apart
 from .journalled import journalled
 from .steps import Command, Encode, Pipeline, Refused, Script
 from .values import discard
@@ -105,7 +105,7 @@ def delete(keys: Sequence[bytes], leases: Sequence[bytes]) -> Flow[int]:
         return 0
     both = Pipeline([Command("UNLINK", *leases), Command("UNLINK", *keys)])
     _, removed = yield from journalled(_only(both), [*keys, *leases])
-    tell_all("invalidated", keys)
+    tell("invalidated", *keys)
     return int(removed)
 
 
@@ -114,7 +114,7 @@ def invalidate(tags: Sequence[bytes]) -> Flow[int]:
     if not tags:
         return 0
     known = yield from journalled(_only(Script("invalidate", list(tags))), tags)
-    tell_all("invalidated", tags)
+    tell("invalidated", *tags)
     return int(known)
 
 

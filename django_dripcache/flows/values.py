@@ -6,7 +6,7 @@ from hashlib import sha1
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..codecs import MISS
-from ..events import tell, tell_all, tell_apart
+from ..events import tell, tell_apart
 from ..exceptions import CacheUnavailableError
 from .counters import ATTEMPTS, add, check_delta
 from .journalled import journalled
@@ -122,15 +122,12 @@ def set_many(
     if not entries:
         return []
     raws = yield EncodeMany(codec, entries)
-    too_large = [key for key, raw in zip(entries, raws, strict=True) if raw is None]
-    expiry: tuple[Argument, ...] = () if ttl is None else ("PX", ttl)
-    steps = [
-        Command("UNLINK", key) if raw is None else Command("SET", key, raw, *expiry)
-        for key, raw in zip(entries, raws, strict=True)
-    ]
     if ttl == 0:
         yield from delete([*entries, *leases])
         return []
+    pairs = list(zip(entries, raws, strict=True))
+    too_large = [key for key, raw in pairs if raw is None]
+    steps = [Command("UNLINK", key) if raw is None else _set(key, raw, ttl) for key, raw in pairs]
     first = [Command("UNLINK", *leases)] if leases else []
     replies = yield from journalled(_only(Pipeline([*first, *steps])), [*entries, *leases])
     refused = [key for key, reply in zip(entries, replies[len(first) :], strict=True) if isinstance(reply, Refused)]
@@ -194,7 +191,7 @@ def delete(keys: Sequence[bytes]) -> Flow[int]:
     if not keys:
         return 0
     removed = yield from journalled(_only(Command("UNLINK", *keys)), keys)
-    tell_all("invalidated", keys)
+    tell("invalidated", *keys)
     return int(removed)
 
 
