@@ -12,6 +12,7 @@ import sys
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 if sys.version_info >= (3, 11):
@@ -27,21 +28,29 @@ if TYPE_CHECKING:
 DEADLINE: Final[ContextVar[float | None]] = ContextVar("dripcache_deadline", default=None)
 
 
-def left(patience: float | None) -> float | None:
+LAST_LOOK: Final = 0.001
+"""So many seconds a call may look for its reply though its deadline is over: once, for what has come by then."""
+
+
+def left(patience: float | None, last_look: float = 0.0) -> float | None:
     """
     Return how many seconds one may wait now: to the deadline, or ``patience`` if there is none (None: without end).
 
     With a ``patience`` of 0 one does not wait, whatever the deadline: redis-py's own parser just looks what is there.
-    Raises TimeoutError once the deadline is over.
+    Raises TimeoutError once the deadline is over. Who reads a reply has a ``last_look`` before that: it may have been
+    this process that was held up, by the quota of a container as much as by other threads, and not the server.
     """
     deadline = DEADLINE.get()
     if deadline is None or patience == 0:
         return patience
     remaining = deadline - time.monotonic()
-    if remaining <= 0:
+    if remaining > 0:
+        return remaining
+    if not last_look or deadline == -inf:
         message = "The deadline of the call is over."
         raise TimeoutError(message)
-    return remaining
+    DEADLINE.set(-inf)
+    return last_look
 
 
 def forget_past_deadline() -> None:

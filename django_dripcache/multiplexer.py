@@ -158,14 +158,21 @@ class Multiplexer(asyncio.Protocol):
         self._alarm = self._loop.call_later(deadline - time.monotonic(), self._expire)
 
     def _expire(self) -> None:
-        now, self._earliest, self._alarm = time.monotonic(), inf, None
-        waiting = [call for call in self._owed if not call.future.done()]
-        for call in waiting:
-            if call.deadline <= now:
-                call.future.set_exception(RedisTimeoutError("Timeout reading from the socket"))
-        later = [call.deadline for call in waiting if call.deadline > now]
+        now, due, self._earliest, self._alarm = time.monotonic(), self._earliest, inf, None
+        if now - due > MOMENT:
+            # The loop was held up, and not the server: what is asked is perhaps still to be sent.
+            self._loop.call_later(MOMENT, self._time_out, now)
+        else:
+            self._time_out(now)
+        later = [call.deadline for call in self._owed if call.deadline > now and not call.future.done()]
         if later:
             self._wake(min(later))
+
+    def _time_out(self, now: float) -> None:
+        """Tell those whose deadline was over by then."""
+        for call in self._owed:
+            if call.deadline <= now and not call.future.done():
+                call.future.set_exception(RedisTimeoutError("Timeout reading from the socket"))
 
     def _waits(self, seconds: float) -> bool:
         return bool(self._owed) and time.monotonic() - self._owed[0].since >= seconds

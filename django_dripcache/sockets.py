@@ -26,7 +26,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from redis.utils import HIREDIS_AVAILABLE
 
-from .deadline import left
+from .deadline import LAST_LOOK, left
 from .wire import Wire
 
 if TYPE_CHECKING:
@@ -92,12 +92,12 @@ class DeadlineSocket:
 
     def recv_into(self, *args: Any) -> int:
         """Read what there is."""
-        self._socket.settimeout(left(self.patience))
+        self._socket.settimeout(left(self.patience, LAST_LOOK))
         return self._socket.recv_into(*args)  # type: ignore[no-any-return]
 
     def recv(self, *args: Any) -> bytes:
         """Read what there is."""
-        self._socket.settimeout(left(self.patience))
+        self._socket.settimeout(left(self.patience, LAST_LOOK))
         return self._socket.recv(*args)  # type: ignore[no-any-return]
 
     def sendall(self, *args: Any) -> None:

@@ -18,7 +18,7 @@ from redis.exceptions import DataError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ._replies import UNREADABLE, unreadable
-from .deadline import left
+from .deadline import LAST_LOOK, left
 
 hiredis: Any
 try:
@@ -112,7 +112,7 @@ class Wire:
         return replies
 
     def _read(self) -> None:
-        patience = left(self.patience)
+        patience = left(self.patience, LAST_LOOK)
         if not self._poll(None if patience is None else patience * 1000):
             message = "timed out"
             raise TimeoutError(message)

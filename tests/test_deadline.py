@@ -45,6 +45,17 @@ def test_a_deadline_that_is_over_raises_a_timeout(patience):
         left(patience)
 
 
+@pytest.mark.parametrize("patience", [None, 100.0])
+def test_who_reads_has_one_last_look_after_the_deadline(patience):
+    DEADLINE.set(time.monotonic() - 0.001)
+    assert left(patience, 0.002) == 0.002
+    for last_look in (0.002, 0.0):
+        with pytest.raises(TimeoutError):
+            left(patience, last_look)
+    forget_past_deadline()
+    assert left(patience, 0.002) == patience
+
+
 def test_a_past_deadline_that_an_interrupt_left_behind_is_forgotten_and_a_coming_one_stays():
     DEADLINE.set(time.monotonic() - 0.001)
     forget_past_deadline()
@@ -82,6 +93,17 @@ def test_a_socket_waits_for_a_reply_until_the_deadline(ends, read):
     near, _ = ends
     DEADLINE.set(time.monotonic() + 0.1)
     assert 0.09 < timed(lambda: read(near)) < 0.5
+    assert timed(lambda: read(near)) < 0.05
+
+
+@pytest.mark.parametrize(
+    "read", [lambda near: near.recv(1), lambda near: near.recv_into(bytearray(1))], ids=["recv", "recv_into"]
+)
+def test_what_has_come_by_the_deadline_is_read_after_it_once(ends, read):
+    near, far = ends
+    far.send(b"xx")
+    DEADLINE.set(time.monotonic() - 1)
+    assert read(near) in (b"x", 1)
     assert timed(lambda: read(near)) < 0.05
 
 

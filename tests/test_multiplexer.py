@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import sys
+import time
 
 import pytest
 
@@ -22,6 +23,11 @@ OURS = multiplexer.__file__
 
 async def ask(server, *args):
     return await arun(one(Command(*args)), server)
+
+
+def hold_up(seconds):
+    """Do nothing in the loop's thread, as work that is no task does to it."""
+    time.sleep(seconds)
 
 
 async def shared(server):
@@ -149,6 +155,40 @@ def test_each_call_is_over_by_its_own_deadline(server, raw):
         assert await patient == [b"list", b"value"]
         assert await ask(server, "ECHO", "next") == b"next"
         assert server.available
+
+    asyncio.run(main())
+
+
+def test_a_loop_that_was_held_up_still_takes_the_answers(broker, made):
+    server = made(broker.url, socket_timeout=0.2)
+
+    async def main():
+        await ask(server, "PING")
+        asked = [asyncio.ensure_future(ask(server, "ECHO", str(number))) for number in range(3)]
+        await asyncio.sleep(0)
+        hold_up(0.25)  # before it is sent
+        assert await asyncio.gather(*asked) == [b"0", b"1", b"2"]
+        asked = [asyncio.ensure_future(ask(server, "ECHO", str(number))) for number in range(3)]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        hold_up(0.25)  # before it is read
+        assert await asyncio.gather(*asked) == [b"0", b"1", b"2"]
+        assert server.failures == 0
+
+    asyncio.run(main())
+
+
+def test_a_loop_that_is_always_held_up_does_not_wait_for_ever(broker, made):
+    server = made(broker.url, socket_timeout=0.2)
+
+    async def main():
+        await ask(server, "PING")
+        asked = asyncio.ensure_future(ask(server, "BLPOP", "none", 5))
+        for _ in range(12):
+            await asyncio.sleep(0)
+            hold_up(0.05)
+        await asyncio.sleep(0)
+        assert isinstance(asked.exception(), CacheUnavailableError)
 
     asyncio.run(main())
 

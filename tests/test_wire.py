@@ -288,6 +288,35 @@ def test_after_its_deadline_nothing_is_waited_for(ends):
         assert timed(redis.TimeoutError, lambda: wire.exchange(GET)) < 1
 
 
+def test_a_reply_that_has_come_by_the_deadline_is_taken_after_it(ends):
+    wire, far = ends
+    far.sendall(b"$5\r\nhello\r\n")
+    with within(-1):
+        assert wire.exchange(GET) == [b"hello"]
+    far.sendall(b"$5\r\nhe")
+    with within(-1):
+        assert timed(redis.TimeoutError, lambda: wire.exchange(GET)) < 1
+
+
+def test_a_torrent_is_cut_off_at_the_deadline(ends, beside):
+    wire, far = ends
+    over = threading.Event()
+
+    def pour():
+        far.sendall(b"$10000000000\r\n")
+        with contextlib.suppress(OSError):
+            while not over.is_set():
+                far.sendall(LARGE[:100_000])
+
+    beside(pour)
+    try:
+        with within(0.1):
+            assert 0.05 < timed(redis.TimeoutError, lambda: wire.exchange(GET)) < 2
+    finally:
+        over.set()
+        wire._socket.close()
+
+
 @pytest.mark.parametrize("said", [b"", b"$5\r\nhe", b"+OK\r\n"], ids=["nothing", "half", "one of two"])
 def test_one_who_closes_before_all_replies_is_lost(ends, said):
     wire, far = ends
