@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 import django
 from demo_processes import Child, Interrupted, Signals, wait_until
 from demo_replay import THREADS, Replay, paths_of, read_trace
-from demo_report import accounts, page_times, row, say
+from demo_report import accounts, excuses, page_times, row, say
 
 from django_dripcache.testing.server import RedisServer, free_port
 
@@ -127,10 +127,8 @@ class Demo:
             raise RuntimeError(message)
         # The first page of each thread pays for imports and templates: that is no matter of the cache.
         warm_up.run(self.paths[:WARM_UP])
-        self.warm_up = warm_up
-        if not wait_until(
-            lambda: self.inside.recorded() >= set(warm_up.tasks()), START_TIMEOUT, self.site, self.worker
-        ):
+        self.warm_up, first = warm_up, set(warm_up.tasks())
+        if not first or not wait_until(lambda: self.inside.recorded() >= first, START_TIMEOUT, self.site, self.worker):
             message = f"Celery did not run its first tasks within {START_TIMEOUT:.0f} seconds."
             raise RuntimeError(message)
         row("Worker", "Celery, 2 processes")
@@ -188,9 +186,12 @@ class Demo:
         replays = (self.warm_up, self.uncached, self.cached)
         queued = {task for replay in replays for task in replay.tasks()}
         done = self.drain(queued)
-        failures = sum(replay.failures() for replay in replays)
+        failures = [failure for replay in replays for failure in replay.failures()]
+        uncounted = sum(replay.uncounted() for replay in replays)
         page_times(self.cached, self.uncached)
-        accounts(failures, len(queued), len(done), self.waiting_before, self.waiting_after)
+        accounts(len(failures), uncounted, len(queued), len(done), self.waiting_before, self.waiting_after)
+        if failures:
+            excuses(failures, self.site.log_end())
         return len(done) == len(queued) and not failures
 
     def drain(self, queued: set[str]) -> set[str]:

@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django_redis import get_redis_connection
 
 from django_dripcache import cache
+from django_dripcache.recorder import RECORDER
 
 QUEUE = app.conf.task_default_queue
 CONTROL = {"reply": True, "limit": 1, "timeout": 5}
@@ -64,6 +65,7 @@ def wake_worker() -> None:
 
 def remove_keys() -> None:
     """Take what this run has put into a Redis that is not ours out again; each of its keys begins with our prefix."""
+    RECORDER.close()  # the figures of this process, which are sent when it ends at the latest
     client = get_redis_connection("default")
     for name in client.scan_iter(match=os.environ["EXAMPLE_KEY_PREFIX"] + "*", count=1000):
         client.unlink(name)

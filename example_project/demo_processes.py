@@ -85,9 +85,12 @@ class Child:
         """Raise RuntimeError, with the end of the log, if the process has ended."""
         code = self.process.poll()
         if code is not None:
-            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
-            message = f"{self.name} ended with code {code}. The end of its log:\n{tail}"
+            message = f"{self.name} ended with code {code}. The end of its log:\n{self.log_end()}"
             raise RuntimeError(message)
+
+    def log_end(self) -> str:
+        """Return the last lines of the log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
 
     def stop(self) -> None:
         """Ask the process to end, wait a bounded time, and then end whatever is left of its group."""

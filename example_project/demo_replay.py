@@ -25,6 +25,7 @@ STRIDE = 7919
 class View(NamedTuple):
     """One page view: its time in seconds, its HTTP status (0: no answer), and what the site said in its headers."""
 
+    path: str
     seconds: float
     status: int
     cache: str = ""
@@ -98,9 +99,14 @@ class Replay:
         """Return the ids of the tasks that the pages queued."""
         return [view.task for view in self.views if view.task]
 
-    def failures(self) -> int:
-        """Count the pages that did not come, or that could not queue their task."""
-        return sum(view.status != http.HTTPStatus.OK or not view.task for view in self.views)
+    def failures(self) -> list[str]:
+        """Return which pages did not come, and what came instead."""
+        failed = [view for view in self.views if view.status != http.HTTPStatus.OK]
+        return [f"{view.path}: status {view.status or '-'} after {view.seconds:.2f} s" for view in failed]
+
+    def uncounted(self) -> int:
+        """Count the pages that came but could not queue their task: the site shows a page whatever Redis does."""
+        return sum(view.status == http.HTTPStatus.OK and not view.task for view in self.views)
 
     def count(self, cache: str) -> int:
         """Count the pages for which the cache did this."""
@@ -135,6 +141,6 @@ class Replay:
             response.read()
         except (OSError, http.client.HTTPException):
             connection.close()
-            return View(time.perf_counter() - started, 0)
+            return View(path, time.perf_counter() - started, 0)
         seconds = time.perf_counter() - started
-        return View(seconds, response.status, response.getheader("X-Cache", ""), response.getheader("X-Task", ""))
+        return View(path, seconds, response.status, response.getheader("X-Cache", ""), response.getheader("X-Task", ""))

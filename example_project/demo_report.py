@@ -6,7 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from demo_replay import Replay
+
+SHOWN_AT_MOST = 5
 
 
 def say(text: str = "") -> None:
@@ -44,11 +48,24 @@ def page_times(cached: Replay, uncached: Replay) -> None:
         columns(name, figure(fast, "ms"), figure(slow, "ms"), figure(slow / fast, "x"))
 
 
-def accounts(failed: int, queued: int, done: int, before: int, after: int) -> None:
+def accounts(failed: int, uncounted: int, queued: int, done: int, before: int, after: int) -> None:
     """Print what became of the pages and the tasks, and how many tasks clear() found and left."""
     say()
     columns("pages failed", f"{failed:,}")
+    columns(
+        "visits not counted", f"{uncounted:,}", note="Redis was late, and the page did not wait" if uncounted else ""
+    )
     columns("tasks queued", f"{queued:,}")
     columns("tasks done", f"{done:,}")
     columns("tasks lost", f"{queued - done:,}")
     columns("waiting at clear()", f"{before:,}", note=f"and {after:,} after it")
+
+
+def excuses(failures: Sequence[str], log: str) -> None:
+    """Print the first of the pages that failed, and what the site has logged last."""
+    say("\nPages that failed:")
+    for failure in failures[:SHOWN_AT_MOST]:
+        say(f"  {failure}")
+    if len(failures) > SHOWN_AT_MOST:
+        say(f"  and {len(failures) - SHOWN_AT_MOST:,} more")
+    say(f"The end of the site's log:\n{log}")
