@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .rates import decide
 
@@ -23,6 +23,13 @@ _SLOTS: Final = 64
 Names = tuple[bytes, ...]
 
 
+class _Denial(NamedTuple):
+    until: float
+    heard: float
+    cost: int
+    decision: Decision
+
+
 class Denials:
     """
     What was denied, until it may be allowed.
@@ -31,21 +38,22 @@ class Denials:
     """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Names, tuple[float, int, Decision]] = OrderedDict()
+        self._known: OrderedDict[Names, _Denial] = OrderedDict()
         self._lock = threading.Lock()
 
     def recall(self, names: Names, cost: int) -> Decision | None:
         """Return the decision that still stands, with the time that is left, or None."""
         found = self._known.get(names)
-        if found is None or cost < found[1]:
+        if found is None or cost < found.cost:
             return None
-        left = found[0] - time.monotonic()
-        return _later(found[2], found[2].retry_after - left) if left > 0 else None
+        now = time.monotonic()
+        return _later(found.decision, now - found.heard) if now < found.until else None
 
     def remember(self, names: Names, cost: int, decision: Decision, since: float) -> None:
         """Remember a denial by the server, which was asked at ``since`` of ``time.monotonic()``."""
         with self._lock:
-            self._known[names] = since + decision.retry_after, cost, decision
+            # The server decided at some time between: nobody is denied for longer, nor told to come back too early.
+            self._known[names] = _Denial(since + decision.retry_after, time.monotonic(), cost, decision)
             self._known.move_to_end(names)
             while len(self._known) > MOST:
                 self._known.popitem(last=False)

@@ -447,6 +447,16 @@ def test_what_is_remembered_tells_the_time_that_is_left(limits):
     assert later.rates[1].reset_after <= first.rates[1].reset_after - 0.05
 
 
+def test_a_denial_that_came_late_is_remembered_from_when_it_was_asked_for_and_told_from_when_it_was_heard():
+    """The server decided in between: who is told to wait is allowed after it."""
+    denials = tally.Denials()
+    denied = Decision(False, 1, 1, 0, 60.0, 60.0, Rate(1, 60))
+    denials.remember((b"key",), 1, denied, time.monotonic() - 50)
+    assert 59 < denials.recall((b"key",), 1).retry_after <= 60
+    denials.remember((b"key",), 1, denied, time.monotonic() - 60)
+    assert denials.recall((b"key",), 1) is None
+
+
 def test_so_many_denials_are_remembered_and_no_more(monkeypatch):
     monkeypatch.setattr(tally, "MOST", 3)
     denials = tally.Denials()
