@@ -234,7 +234,7 @@ def app():
 def test_a_task_has_a_budget_of_its_own_which_ends_with_it(app):
     seen = []
 
-    @app.task(name="tests.budget")
+    @app.task(name="tests.budget", shared=False)
     def look():
         seen.append(BUDGET.get().limit)
         BUDGET.get().spend(100)
@@ -247,7 +247,7 @@ def test_a_task_has_a_budget_of_its_own_which_ends_with_it(app):
 
 
 def test_a_task_that_runs_eagerly_within_a_request_leaves_the_request_its_budget(app):
-    @app.task(name="tests.eager")
+    @app.task(name="tests.eager", shared=False)
     def spend():
         BUDGET.get().spend(100)
 
@@ -259,7 +259,7 @@ def test_a_task_that_runs_eagerly_within_a_request_leaves_the_request_its_budget
 
 
 def test_a_task_that_fails_leaves_no_budget_behind(app):
-    @app.task(name="tests.failing")
+    @app.task(name="tests.failing", shared=False)
     def fail():
         assert BUDGET.get() is not None
         raise LookupError
@@ -272,7 +272,7 @@ def test_a_task_that_fails_leaves_no_budget_behind(app):
 def test_a_task_budget_of_none_is_no_bound(app):
     seen = []
 
-    @app.task(name="tests.unbounded")
+    @app.task(name="tests.unbounded", shared=False)
     def look():
         seen.append(BUDGET.get())
 
@@ -290,7 +290,7 @@ def test_a_setting_that_is_wrong_does_not_stop_a_task(app):
 
 @pytest.mark.far("it is about calls of Redis")
 def test_a_task_spends_no_more_than_its_budget_on_a_slow_server(app, wire):
-    @app.task(name="tests.slow")
+    @app.task(name="tests.slow", shared=False)
     def look():
         answers, seconds = timed(lambda: [cache.get("key", "default") for _ in range(20)])
         return answers.count("value"), seconds

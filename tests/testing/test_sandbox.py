@@ -316,7 +316,7 @@ def test_a_task_that_runs_eagerly_is_in_the_sandbox(sandbox):
     app = Celery("shop", broker="memory://", set_as_current=False)
     app.conf.task_always_eager = True
 
-    @app.task
+    @app.task(shared=False)
     def work():
         return cache.get("key"), cache.set("done", True)
 
