@@ -910,7 +910,7 @@ def test_a_real_worker_runs_what_was_published_while_the_cache_was_used(start_se
         assert "Traceback" not in worker.log
         answers = app.control.ping(timeout=5, limit=1)
         assert [list(answer.values()) for answer in answers] == [[{"ok": "pong"}]]
-        assert list(app.control.inspect(timeout=5, limit=1).active().values()) == [[]]
+        wait_for(lambda: list(app.control.inspect(timeout=5, limit=1).active().values()) == [[]], 10)
         result = app.send_task("tests.remember", ("again", [1, 2]))
         assert result.get(timeout=10) == [1, 2]
         app.backend.result_consumer.stop()
