@@ -50,10 +50,10 @@ benchmarks: $(VENV)/.bench  ## Measure the caches, and rate limits, beside those
 	@$(RUN) -m benchmarks.limits
 
 faults: $(VENV)/.test  ## Run every verb through every fault of a server
-	@$(RUN) -m pytest -n 2 $(ARGS) tests/faults
+	@$(RUN) -m pytest -n 3 $(ARGS) tests/faults
 
 plugin: $(VENV)/.test  ## Run whole projects' tests with the plugin for pytest
-	@$(RUN) -m pytest -n 2 $(ARGS) tests/plugin
+	@$(RUN) -m pytest -n 3 $(ARGS) tests/plugin
 
 whole: $(VENV)/.test  ## Run the demo, real workers over a shared broker, and the benchmarks, each as a whole
 	@$(RUN) -m pytest -n 2 $(ARGS) tests/whole
