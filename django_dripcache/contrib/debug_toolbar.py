@@ -184,7 +184,8 @@ class DripCachePanel(Panel):  # type: ignore[misc]
     def generate_server_timing(self, request: Any, response: Any) -> None:  # noqa: ARG002
         """Tell the browser how long Redis took."""
         stats = self.get_stats()
-        self.record_server_timing("redis", f"DripCache, {stats['round_trips']} round trips", stats["milliseconds"])
+        trips = "1 round trip" if stats["round_trips"] == 1 else f"{stats['round_trips']} round trips"
+        self.record_server_timing("redis", f"DripCache, {trips}", stats["milliseconds"])
 
     @property
     def nav_subtitle(self) -> Any:
