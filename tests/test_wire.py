@@ -415,8 +415,8 @@ class StopError(Exception):
 def alarmed(handler, seconds):
     """Let a signal come in so many seconds, and again and again."""
     before = signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
     try:
+        signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -646,7 +646,7 @@ def test_a_signal_in_the_middle_leaves_no_reply_for_the_next_caller(redis_server
     server = made(redis_server.url, max_connections=1)
     assert ask(server, ("ECHO", b"a")) == [b"a"]
     for seconds in (0.0001, 0.001, 0.05):
-        with alarmed(stop, seconds), contextlib.suppress(StopError):
+        with contextlib.suppress(StopError), alarmed(stop, seconds):
             for _ in itertools.repeat(None):
                 ask(server, ("ECHO", b"alice"), ("BLPOP", b"none", b"0.2"), ("ECHO", b"alice"))
         assert ask(server, ("ECHO", b"bob")) == [b"bob"]
