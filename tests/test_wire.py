@@ -239,21 +239,24 @@ def test_a_large_reply_is_read_whole(ends, beside):
     assert wire.is_clean
 
 
-def test_a_reply_that_drips_is_cut_off_at_the_deadline(ends, beside):
+@pytest.mark.parametrize(("piece", "pause"), [(b"x", 0.02), (LARGE[:100_000], 0)], ids=["drips", "pours"])
+def test_a_reply_that_keeps_coming_is_cut_off_at_the_deadline(ends, beside, piece, pause):
     wire, far = ends
     over = threading.Event()
 
-    def drip():
-        far.send(b"$100000\r\n")
-        while not over.wait(0.02):
-            far.send(b"x")
+    def send():
+        far.sendall(b"$10000000000\r\n")
+        with contextlib.suppress(OSError):
+            while not over.wait(pause):
+                far.sendall(piece)
 
-    beside(drip)
+    beside(send)
     try:
         with within(0.25):
             assert 0.1 < timed(redis.TimeoutError, lambda: wire.exchange(GET)) < 2
     finally:
         over.set()
+        wire._socket.close()
 
 
 def test_one_who_says_nothing_is_waited_for_until_the_deadline_whatever_the_patience(ends):
@@ -296,25 +299,6 @@ def test_a_reply_that_has_come_by_the_deadline_is_taken_after_it(ends):
     far.sendall(b"$5\r\nhe")
     with within(-1):
         assert timed(redis.TimeoutError, lambda: wire.exchange(GET)) < 1
-
-
-def test_a_torrent_is_cut_off_at_the_deadline(ends, beside):
-    wire, far = ends
-    over = threading.Event()
-
-    def pour():
-        far.sendall(b"$10000000000\r\n")
-        with contextlib.suppress(OSError):
-            while not over.is_set():
-                far.sendall(LARGE[:100_000])
-
-    beside(pour)
-    try:
-        with within(0.1):
-            assert 0.05 < timed(redis.TimeoutError, lambda: wire.exchange(GET)) < 2
-    finally:
-        over.set()
-        wire._socket.close()
 
 
 @pytest.mark.parametrize("said", [b"", b"$5\r\nhe", b"+OK\r\n"], ids=["nothing", "half", "one of two"])
