@@ -301,6 +301,16 @@ def test_a_reply_that_has_come_by_the_deadline_is_taken_after_it(ends):
         assert timed(redis.TimeoutError, lambda: wire.exchange(GET)) < 1
 
 
+def test_one_who_always_has_more_to_say_is_read_once_after_the_deadline(ends):
+    wire, _ = ends
+    said = [b"$100\r\n", *[b"x"] * 100, b"\r\n"]
+    wire._socket = SimpleNamespace(gettimeout=lambda: 0, send=len, recv=lambda _: said.pop(0))
+    wire._poll = lambda _: True
+    with within(-1), pytest.raises(redis.TimeoutError):
+        wire.exchange(GET)
+    assert len(said) == 101
+
+
 @pytest.mark.parametrize("said", [b"", b"$5\r\nhe", b"+OK\r\n"], ids=["nothing", "half", "one of two"])
 def test_one_who_closes_before_all_replies_is_lost(ends, said):
     wire, far = ends
